@@ -1,0 +1,49 @@
+# eiot: `make demo` and `make test` need nothing but make and git; the rest is PGXS as usual.
+EXTENSION = eiot
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" eiot.control)
+MODULE_big = eiot
+OBJS = \
+	src/eiot.o \
+	src/classify/labels.o \
+	src/coverage/coverage.o \
+	src/coverage/coverage_agg.o \
+	src/coverage/count_reason.o
+
+# The install script is these files, in this order.
+SQL_PARTS = $(addprefix sql/, schema.sql classify.sql coverage.sql entitlement.sql inventory.sql import.sql)
+
+DATA_built = eiot--$(EXTVERSION).sql
+DATA = $(wildcard sql/updates/eiot--*--*.sql)
+PGFILEDESC = "eiot - license coverage of IoT devices"
+
+REGRESS = $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql))
+REGRESS_OPTS = --inputdir=test --outputdir=. --load-extension=btree_gist --load-extension=eiot
+ISOLATION = $(patsubst test/specs/%.spec,%,$(wildcard test/specs/*.spec))
+ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=btree_gist --load-extension=eiot
+
+EXTRA_CLEAN = results output_iso tmp_check regression.diffs regression.out
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+HAVE_PGXS := $(wildcard $(PGXS))
+
+# The server's headers are not ours to warn about.
+PG_CPPFLAGS = -I$(CURDIR)/src $(if $(HAVE_PGXS),-isystem $(shell $(PG_CONFIG) --includedir-server))
+PG_CFLAGS = -Wall -Wextra -Wno-declaration-after-statement
+
+ifneq ($(HAVE_PGXS),)
+all:
+include $(PGXS)
+else
+all install installcheck clean:
+	@echo "PostgreSQL's development files are missing; 'make demo' installs them, or set PG_CONFIG." >&2; exit 1
+endif
+
+eiot--$(EXTVERSION).sql: eiot.control $(SQL_PARTS)
+	{ printf '%s\n' '\echo Use "CREATE EXTENSION eiot CASCADE" to load this file. \quit'; cat $(SQL_PARTS); } > $@
+
+# Whole runs on a throw-away cluster; each installs what it needs first.
+demo test test-long bench lint:
+	PG_CONFIG='$(PG_CONFIG)' test/run $@
+
+.PHONY: demo test test-long bench lint

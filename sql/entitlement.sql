@@ -1,0 +1,175 @@
+-- What tenants are licensed for, and what capacity that gives.
+
+CREATE TABLE eiot.sku (
+  sku_id uuid PRIMARY KEY,
+  part_number text,
+  name text NOT NULL,
+  kind text NOT NULL DEFAULT 'other'
+    CHECK (kind IN ('user_license', 'device_license', 'prerequisite', 'trial', 'legacy_plan', 'other')),
+  devices_per_unit bigint NOT NULL DEFAULT 0 CHECK (devices_per_unit >= 0),
+  includes_defender_p2 boolean NOT NULL DEFAULT false,
+  basis text,
+  shipped boolean NOT NULL DEFAULT false
+);
+COMMENT ON TABLE eiot.sku IS
+  'Products and how many IoT devices one unit covers; change a row where Microsoft tells you otherwise, it is then yours and survives dump and upgrade';
+COMMENT ON COLUMN eiot.sku.sku_id IS 'skuId of Microsoft Graph';
+COMMENT ON COLUMN eiot.sku.part_number IS 'skuPartNumber of Microsoft Graph; null where none was published';
+COMMENT ON COLUMN eiot.sku.name IS 'Product name';
+COMMENT ON COLUMN eiot.sku.kind IS 'user_license, device_license, prerequisite, trial, legacy_plan or other';
+COMMENT ON COLUMN eiot.sku.devices_per_unit IS 'IoT devices that one unit covers: 5 for Microsoft 365 E5 and E5 Security, 1 for a standalone license';
+COMMENT ON COLUMN eiot.sku.includes_defender_p2 IS 'Does it contain Defender for Endpoint P2, which standalone licenses need?';
+COMMENT ON COLUMN eiot.sku.basis IS
+  'Where devices_per_unit comes from: documentation, plan (Microsoft''s list shows the EIoT service plan in the SKU), name (the product by name, plan not listed), unknown (no source says that it covers devices), project (made up here)';
+COMMENT ON COLUMN eiot.sku.shipped IS 'Comes with the extension, unchanged; such rows are not dumped';
+
+CREATE TRIGGER keep_user_row BEFORE INSERT OR UPDATE ON eiot.sku
+  FOR EACH ROW EXECUTE FUNCTION eiot.keep_user_row('sku_id');
+COMMENT ON TRIGGER keep_user_row ON eiot.sku IS 'A changed shipped SKU becomes the user''s and is dumped';
+
+SELECT pg_catalog.pg_extension_config_dump('eiot.sku', 'WHERE NOT shipped');
+
+INSERT INTO eiot.sku (sku_id, part_number, name, kind, devices_per_unit, includes_defender_p2, basis, shipped)
+VALUES
+  -- The EIoT service plan 99cd49a9-0e54-4e07-aea1-d8d9f5f704f5 is listed in these.
+  ('06ebc4ee-1bb5-47dd-8120-11324bc54e06', 'SPE_E5', 'Microsoft 365 E5', 'user_license', 5, true, 'documentation', true),
+  ('db684ac5-c0e7-4f92-8284-ef9ebde75d33', 'Microsoft_365_E5', 'Microsoft 365 E5 (500 seats min)_HUB', 'user_license', 5, true, 'plan', true),
+  ('18a4bd3f-0b5b-4887-b04f-61dd0ee15f5e', 'Microsoft_365_E5_(no_Teams)', 'Microsoft 365 E5 (no Teams)', 'user_license', 5, true, 'plan', true),
+  ('99cc8282-2f74-4954-83b7-c6a9a1999067', 'M365_E5_SUITE_COMPONENTS', 'Microsoft 365 E5 Suite features', 'user_license', 5, true, 'plan', true),
+  ('a91fc4e0-65e5-4266-aa76-4037509c1626', 'SPE_E5_CALLINGMINUTES', 'Microsoft 365 E5 with Calling Minutes', 'user_license', 5, true, 'plan', true),
+  ('cd2925a3-5076-4233-8931-638a8c94f773', 'SPE_E5_NOPSTNCONF', 'Microsoft 365 E5 without Audio Conferencing', 'user_license', 5, true, 'plan', true),
+  ('2113661c-6509-4034-98bb-9c47bd28d63c', 'Microsoft_365_E5_without_Audio_Conferencing', 'Microsoft 365 E5 without Audio Conferencing (500 seats min)_HUB', 'user_license', 5, true, 'plan', true),
+  ('9a18296a-025f-4e37-9ffa-30bf8d1ce775', 'MICROSOFT_365_E7', 'Microsoft 365 E7', 'user_license', 5, true, 'plan', true),
+  -- The documentation names E5 Security, whose SKU does not list the plan.
+  ('26124093-3d78-432b-b5dc-48bf992543d5', 'IDENTITY_THREAT_PROTECTION', 'Microsoft 365 E5 Security', 'user_license', 5, true, 'documentation', true),
+  -- Microsoft 365 E5 or E5 Security by name; the list does not show the plan.
+  ('44ac31e7-2999-4304-ad94-c948886741d4', 'IDENTITY_THREAT_PROTECTION_FOR_EMS_E5', 'Microsoft 365 E5 Security for EMS E5', 'user_license', 5, true, 'name', true),
+  ('3271cf8e-2be5-4a09-a549-70fd05baaa17', 'O365_w/o_Teams_Bundle_M5', 'Microsoft 365 E5 EEA (no Teams)', 'user_license', 5, true, 'name', true),
+  ('1e988bf3-8b7c-4731-bec0-4e2a2946600c', 'O365_w/o_Teams_Bundle_M5_(500_seats_min)_HUB', 'Microsoft 365 E5 EEA (no Teams) (500 seats min)_HUB', 'user_license', 5, true, 'name', true),
+  ('6ee4114a-9b2d-4577-9e7a-49fa43d222d3', 'Microsoft_365_E5_EEA_(no_Teams)_with_Calling_Minutes', 'Microsoft 365 E5 EEA (no Teams) with Calling Minutes', 'user_license', 5, true, 'name', true),
+  ('90277bc7-a6fe-4181-99d8-712b08b8d32b', 'Microsoft_365_E5_EEA_(no_Teams)_without_Audio_Conferencing', 'Microsoft 365 E5 EEA (no Teams) without Audio Conferencing', 'user_license', 5, true, 'name', true),
+  ('a640eead-25f6-4bec-97e3-23cfd382d7c2', 'Microsoft_365_E5_EEA_(no_Teams)_without_Audio_Conferencing_(500_seats_min)_HUB', 'Microsoft 365 E5 EEA (no Teams) without Audio Conferencing (500 seats min)_HUB', 'user_license', 5, true, 'name', true),
+  ('4eb45c5b-0d19-4e33-b87c-adfc25268f20', 'SPE_E5_USGOV_GCCHIGH', 'Microsoft 365 E5_USGOV_GCCHIGH', 'user_license', 5, true, 'name', true),
+  -- No source says that these cover devices: 0 until you know better.
+  ('e2be619b-b125-455f-8660-fb503e431a5d', 'M365_G5_GCC', 'Microsoft 365 GCC G5', 'user_license', 0, true, 'unknown', true),
+  ('b0f809d5-a662-4391-a5aa-136e9c565b9d', 'M365_G5_GOV', 'Microsoft 365 GCC G5 w/o WDATP/CAS Unified', 'user_license', 0, false, 'unknown', true),
+  ('e97c048c-37a4-45fb-ab50-922fbf07a370', 'M365EDU_A5_FACULTY', 'Microsoft 365 A5 for faculty', 'user_license', 0, true, 'unknown', true),
+  ('46c119d4-0379-4a9d-85e4-97c66d3f909e', 'M365EDU_A5_STUDENT', 'Microsoft 365 A5 for students', 'user_license', 0, true, 'unknown', true),
+  ('31d57bc7-3a05-4867-ab53-97a17835a411', 'M365EDU_A5_STUUSEBNFT', 'Microsoft 365 A5 for students use benefit', 'user_license', 0, false, 'unknown', true),
+  ('81441ae1-0b31-4185-a6c0-32b6b84d419f', 'M365EDU_A5_NOPSTNCONF_STUUSEBNFT', 'Microsoft 365 A5 without Audio Conferencing for students use benefit', 'user_license', 0, false, 'unknown', true),
+  ('9b8fe788-6174-4c4e-983b-3330c93ec278', 'M365_A5_SUITE_COMPONENTS_FACULTY', 'Microsoft 365 A5 Suite features for faculty', 'user_license', 0, false, 'unknown', true),
+  ('67ffe999-d9ca-49e1-9d2c-03fb28aa7a48', 'SPE_F5_SEC', 'Microsoft 365 F5 Security add-on', 'user_license', 0, true, 'unknown', true),
+  ('32b47245-eb31-44fc-b945-a8b1576c439f', 'SPE_F5_SECCOMP', 'Microsoft 365 F5 Security + Compliance add-on', 'user_license', 0, true, 'unknown', true),
+  ('2347355b-4e81-41a4-9c22-55057a399791', 'M365_SECURITY_COMPLIANCE_FOR_FLW', 'Microsoft 365 Security and Compliance for Firstline Workers', 'user_license', 0, true, 'unknown', true),
+  ('c42b9cae-ea4f-4ab7-9717-81576235ccac', 'DEVELOPERPACK_E5', 'Microsoft 365 E5 Developer (without Windows and Audio Conferencing)', 'user_license', 0, false, 'unknown', true),
+  ('184efa21-98c3-4e5d-95ab-d07053a96e67', 'INFORMATION_PROTECTION_COMPLIANCE', 'Microsoft 365 E5 Compliance', 'other', 0, false, 'documentation', true),
+  ('c7df2760-2c81-4ef7-b578-5b5392b571df', 'ENTERPRISEPREMIUM', 'Office 365 E5', 'other', 0, false, 'documentation', true),
+  -- Defender for Endpoint.
+  ('111046dd-295b-4d6d-9724-d52ac90bd1f2', 'WIN_DEF_ATP', 'Microsoft Defender for Endpoint', 'prerequisite', 0, true, 'documentation', true),
+  ('b126b073-72db-4a9d-87a4-b17afe41d4ab', 'MDATP_XPLAT', 'Microsoft Defender for Endpoint P2_XPLAT', 'prerequisite', 0, true, 'plan', true),
+  ('e430a580-c37b-4d16-adba-d881d7cd0364', 'Microsoft_Defender_for_Endpoint_F2', 'Microsoft Defender for Endpoint F2', 'prerequisite', 0, true, 'plan', true),
+  ('509e8ab6-0274-4cda-bcbd-bd164fd562c4', 'MDATP_Server', 'Microsoft Defender for Endpoint Server', 'prerequisite', 0, true, 'plan', true),
+  ('16a55f2f-ff35-4cd5-9146-fb784e3761a5', 'DEFENDER_ENDPOINT_P1', 'Microsoft Defender for Endpoint P1', 'other', 0, false, 'plan', true),
+  ('bba890d4-7881-4584-8102-0c3fdfb739a7', 'DEFENDER_ENDPOINT_P1_EDU', 'Microsoft Defender for Endpoint P1 for EDU', 'other', 0, false, 'plan', true),
+  ('5e1e7702-a2b7-4360-8d07-2f515792896f', 'MDE_SMB', 'Microsoft Defender for Business', 'other', 0, false, 'plan', true),
+  ('488ba24a-39a9-4473-8ee5-19291e71b002', 'WIN10_VDA_E5', 'Windows 10/11 Enterprise E5 (VDA)', 'prerequisite', 0, true, 'plan', true),
+  ('1e7e1070-8ccb-4aca-b470-d7cb538cb07e', 'WIN_ENT_E5', 'Windows 10/11 Enterprise E5', 'prerequisite', 0, true, 'plan', true),
+  -- The add-on's product id stands in its sign-up address; no part number was published.
+  ('b2f91841-252f-4765-94c3-75802d7c0ddb', NULL, 'Microsoft Defender for IoT - EIoT Device License - add-on', 'device_license', 1, false, 'documentation', true),
+  -- Not products of Graph, so their ids are made up.
+  ('e1070000-0000-4000-8000-000000000001', NULL, 'EIoT Device License - trial', 'trial', 1, false, 'project', true),
+  ('e1070000-0000-4000-8000-000000000002', NULL, 'Legacy Enterprise IoT plan (committed devices)', 'legacy_plan', 1, false, 'project', true);
+
+CREATE TABLE eiot.tenant (
+  tenant_id uuid PRIMARY KEY,
+  name text NOT NULL CHECK (name <> ''),
+  counting_rule text REFERENCES eiot.counting_rule (name) ON UPDATE CASCADE
+);
+COMMENT ON TABLE eiot.tenant IS 'The tenants whose devices and licenses are set against each other';
+COMMENT ON COLUMN eiot.tenant.tenant_id IS 'Microsoft Entra tenant id';
+COMMENT ON COLUMN eiot.tenant.name IS 'What people call the tenant';
+COMMENT ON COLUMN eiot.tenant.counting_rule IS 'Rule that the tenant is pinned to; null: the one in force';
+SELECT pg_catalog.pg_extension_config_dump('eiot.tenant', '');
+
+CREATE TABLE eiot.entitlement (
+  entitlement_id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+  tenant_id uuid NOT NULL REFERENCES eiot.tenant,
+  sku_id uuid NOT NULL REFERENCES eiot.sku,
+  subscription_id text NOT NULL DEFAULT pg_catalog.gen_random_uuid()::text,
+  units bigint NOT NULL CHECK (units >= 0),
+  assigned_units bigint NOT NULL DEFAULT 0 CHECK (assigned_units >= 0),
+  state text NOT NULL DEFAULT 'enabled' CHECK (state IN ('enabled', 'warning', 'suspended', 'locked_out')),
+  valid tstzrange NOT NULL DEFAULT pg_catalog.tstzrange(pg_catalog.now(), NULL) CHECK (NOT pg_catalog.isempty(valid)),
+  source text NOT NULL DEFAULT 'manual',
+  recorded_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+  recorded_by text NOT NULL DEFAULT CURRENT_USER,
+  CONSTRAINT entitlement_no_overlap
+    EXCLUDE USING gist (tenant_id WITH =, sku_id WITH =, subscription_id WITH =, state WITH =, valid WITH &&)
+);
+COMMENT ON TABLE eiot.entitlement IS
+  'Units of a SKU that a tenant holds, over time: a change closes a row and opens one, so any past instant is a query';
+COMMENT ON COLUMN eiot.entitlement.entitlement_id IS 'Key';
+COMMENT ON COLUMN eiot.entitlement.tenant_id IS 'Whose units';
+COMMENT ON COLUMN eiot.entitlement.sku_id IS 'Of which product';
+COMMENT ON COLUMN eiot.entitlement.subscription_id IS
+  'Tells several subscriptions of one SKU apart; imported rows have Graph''s id of the subscribed SKU, others get one of their own unless it is given';
+COMMENT ON COLUMN eiot.entitlement.units IS 'Units held; eiot.unlimited() for a trial of any number of devices';
+COMMENT ON COLUMN eiot.entitlement.assigned_units IS 'Units assigned to users (Graph: consumedUnits); may exceed units';
+COMMENT ON COLUMN eiot.entitlement.state IS 'enabled, warning (grace period), suspended or locked_out, as Graph divides prepaid units';
+COMMENT ON COLUMN eiot.entitlement.valid IS 'When the row was so; rows of one subscription and state never overlap';
+COMMENT ON COLUMN eiot.entitlement.source IS 'manual, or the import that keeps the row: subscribedSkus';
+COMMENT ON COLUMN eiot.entitlement.recorded_at IS 'When the row was written or closed';
+COMMENT ON COLUMN eiot.entitlement.recorded_by IS 'Who wrote or closed it';
+SELECT pg_catalog.pg_extension_config_dump('eiot.entitlement', '');
+SELECT pg_catalog.pg_extension_config_dump('eiot.entitlement_entitlement_id_seq', '');
+
+CREATE INDEX entitlement_tenant ON eiot.entitlement (tenant_id);
+COMMENT ON INDEX eiot.entitlement_tenant IS 'The entitlements of one tenant, for its capacity';
+
+CREATE FUNCTION eiot.tenant_capacity(tenant_id uuid, as_of timestamptz) RETURNS TABLE (capacity bigint)
+  LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 50 ROWS 1
+BEGIN ATOMIC
+  SELECT CASE WHEN bool_or(e.units = eiot.unlimited()) THEN eiot.unlimited()
+              ELSE COALESCE(sum(e.units::numeric * s.devices_per_unit), 0)::bigint END
+    FROM eiot.entitlement e
+    JOIN eiot.sku s ON s.sku_id = e.sku_id AND s.devices_per_unit > 0
+   WHERE e.tenant_id = tenant_capacity.tenant_id
+     AND e.valid @> tenant_capacity.as_of
+     AND (e.state = 'enabled' OR e.state = 'warning' AND eiot.count_warning_units());
+END;
+COMMENT ON FUNCTION eiot.tenant_capacity(uuid, timestamptz) IS
+  'eiot.capacity_at as a row, for FROM, where the planner can look into it';
+
+CREATE FUNCTION eiot.capacity_at(tenant_id uuid, as_of timestamptz) RETURNS bigint
+  LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 100
+BEGIN ATOMIC
+  SELECT c.capacity FROM eiot.tenant_capacity(capacity_at.tenant_id, capacity_at.as_of) c;
+END;
+COMMENT ON FUNCTION eiot.capacity_at(uuid, timestamptz) IS
+  'Devices that the tenant''s licenses cover at an instant: units in effect times devices_per_unit. Suspended and locked-out units give nothing, those in warning unless eiot.count_warning_units is off; eiot.unlimited() for an unlimited trial; 0 for nothing and for unknown tenants; null of null; 22003 beyond bigint';
+
+CREATE VIEW eiot.capacity AS
+  SELECT t.tenant_id, c.capacity
+    FROM eiot.tenant t
+   CROSS JOIN LATERAL eiot.tenant_capacity(t.tenant_id, pg_catalog.now()) c;
+COMMENT ON VIEW eiot.capacity IS 'Devices that each tenant''s licenses cover now; 0 for a tenant without any';
+COMMENT ON COLUMN eiot.capacity.tenant_id IS 'Tenant';
+COMMENT ON COLUMN eiot.capacity.capacity IS 'Devices covered now; eiot.unlimited() where without limit';
+
+CREATE FUNCTION eiot.check_tenant(tenant_id uuid) RETURNS void
+  LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 20
+  SET search_path = pg_catalog, pg_temp
+  AS $$
+BEGIN
+  IF tenant_id IS NULL THEN
+    RAISE EXCEPTION 'tenant must not be null' USING ERRCODE = 'null_value_not_allowed';
+  END IF;
+  IF NOT EXISTS (SELECT FROM eiot.tenant t WHERE t.tenant_id = check_tenant.tenant_id) THEN
+    RAISE EXCEPTION 'tenant % does not exist', tenant_id
+      USING ERRCODE = 'foreign_key_violation',
+            HINT = format('Add it first: INSERT INTO eiot.tenant (tenant_id, name) VALUES (%L, ''its name'');', tenant_id);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION eiot.check_tenant(uuid) IS
+  'Raises 23503, with the statement that adds it, for a tenant that does not exist, and 22004 for null';

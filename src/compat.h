@@ -1,0 +1,43 @@
+/*
+ * compat.h
+ *		Every test of the server's version in this project, and nothing else.
+ *
+ * Servers from 15 on are supported.  What a newer server offers is used by its
+ * own name and made up here for the older ones.
+ */
+#ifndef EIOT_COMPAT_H
+#define EIOT_COMPAT_H
+
+#if PG_VERSION_NUM < 150000
+#error "eiot needs PostgreSQL 15 or newer"
+#endif
+
+/* Soft input errors came with 16. */
+#if PG_VERSION_NUM < 160000
+#define ereturn(escontext, dummy_value, ...) \
+	do { \
+		(void) (escontext); \
+		ereport(ERROR, __VA_ARGS__); \
+		return dummy_value; \
+	} while (0)
+#define ESCONTEXT(fcinfo) NULL
+#else
+#include "nodes/miscnodes.h"
+#define ESCONTEXT(fcinfo) ((fcinfo)->context)
+#endif
+
+/* The module can name itself and its version from 18 on. */
+#if PG_VERSION_NUM < 180000
+#define EIOT_MODULE_MAGIC PG_MODULE_MAGIC
+#else
+#define EIOT_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "eiot", .version = EIOT_VERSION)
+#endif
+
+/* From 19 on the callback's hash value has a type of its own width. */
+#if PG_VERSION_NUM < 190000
+typedef int SyscacheId;
+#else
+typedef SysCacheIdentifier SyscacheId;
+#endif
+
+#endif							/* EIOT_COMPAT_H */
