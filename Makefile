@@ -16,19 +16,20 @@ DATA_built = eiot--$(EXTVERSION).sql
 DATA = $(wildcard sql/updates/eiot--*--*.sql)
 PGFILEDESC = "eiot - license coverage of IoT devices"
 
-REGRESS = $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql))
-REGRESS_OPTS = --inputdir=test --outputdir=. --load-extension=btree_gist --load-extension=eiot
-ISOLATION = $(patsubst test/specs/%.spec,%,$(wildcard test/specs/*.spec))
-ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=btree_gist --load-extension=eiot
+REGRESS := $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql))
+REGRESS_OPTS = --inputdir=test --outputdir=output --load-extension=btree_gist --load-extension=eiot
+ISOLATION := $(patsubst test/specs/%.spec,%,$(wildcard test/specs/*.spec))
+ISOLATION_OPTS = --inputdir=test --outputdir=output --load-extension=btree_gist --load-extension=eiot
+REGRESS_PREP = output/expected
 
-EXTRA_CLEAN = results output_iso tmp_check regression.diffs regression.out
+EXTRA_CLEAN = output tmp_check
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 HAVE_PGXS := $(wildcard $(PGXS))
 
 # The server's headers are not ours to warn about.
-PG_CPPFLAGS = -I$(CURDIR)/src $(if $(HAVE_PGXS),-isystem $(shell $(PG_CONFIG) --includedir-server))
+PG_CPPFLAGS = -I$(CURDIR)/src -DEIOT_VERSION='"$(EXTVERSION)"' $(if $(HAVE_PGXS),-isystem $(shell $(PG_CONFIG) --includedir-server))
 PG_CFLAGS = -Wall -Wextra -Wno-declaration-after-statement
 
 ifneq ($(HAVE_PGXS),)
@@ -38,6 +39,11 @@ else
 all install installcheck clean:
 	@echo "PostgreSQL's development files are missing; 'make demo' installs them, or set PG_CONFIG." >&2; exit 1
 endif
+
+# pg_regress looks for input below its output folder first, and sql/ at the top is not input.
+output/expected:
+	mkdir -p output
+	ln -sfn ../expected $@
 
 eiot--$(EXTVERSION).sql: eiot.control $(SQL_PARTS)
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION eiot CASCADE" to load this file. \quit'; cat $(SQL_PARTS); } > $@

@@ -123,35 +123,48 @@ COMMENT ON COLUMN eiot.entitlement.recorded_by IS 'Who wrote or closed it';
 SELECT pg_catalog.pg_extension_config_dump('eiot.entitlement', '');
 SELECT pg_catalog.pg_extension_config_dump('eiot.entitlement_entitlement_id_seq', '');
 
-CREATE INDEX entitlement_tenant ON eiot.entitlement (tenant_id);
-COMMENT ON INDEX eiot.entitlement_tenant IS 'The entitlements of one tenant, for its capacity';
+-- Covering: the planner would else take the exclusion constraint's GiST index, which is ten times slower.
+CREATE INDEX entitlement_tenant ON eiot.entitlement (tenant_id) INCLUDE (sku_id, units, state, valid);
+COMMENT ON INDEX eiot.entitlement_tenant IS 'All that a tenant''s capacity is computed from, in the index';
 
-CREATE FUNCTION eiot.tenant_capacity(tenant_id uuid, as_of timestamptz) RETURNS TABLE (capacity bigint)
-  LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 50 ROWS 1
+CREATE FUNCTION eiot.unit_capacity(units bigint, devices_per_unit bigint) RETURNS bigint
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
+  RETURN CASE WHEN devices_per_unit = 0 THEN 0
+              WHEN units = eiot.unlimited() THEN eiot.unlimited()
+              ELSE units * devices_per_unit END;
+COMMENT ON FUNCTION eiot.unit_capacity(bigint, bigint) IS
+  'Devices that so many units cover: eiot.unlimited() units cover any number; null of null; 22003 beyond bigint';
+
+-- Not one tenant's capacity laterally, but a grouped query that a condition on
+-- tenant_id is pushed into: only so can a plan that joins it run in parallel.
+CREATE FUNCTION eiot.licensed_capacity(as_of timestamptz) RETURNS TABLE (tenant_id uuid, capacity bigint)
+  LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 100 ROWS 1000
 BEGIN ATOMIC
-  SELECT CASE WHEN bool_or(e.units = eiot.unlimited()) THEN eiot.unlimited()
-              ELSE COALESCE(sum(e.units::numeric * s.devices_per_unit), 0)::bigint END
+  SELECT e.tenant_id,
+         eiot.capacity(eiot.coverage_agg(eiot.coverage(0, eiot.unit_capacity(e.units, s.devices_per_unit))))
     FROM eiot.entitlement e
     JOIN eiot.sku s ON s.sku_id = e.sku_id AND s.devices_per_unit > 0
-   WHERE e.tenant_id = tenant_capacity.tenant_id
-     AND e.valid @> tenant_capacity.as_of
-     AND (e.state = 'enabled' OR e.state = 'warning' AND eiot.count_warning_units());
+   WHERE e.valid @> licensed_capacity.as_of
+     AND (e.state = 'enabled' OR e.state = 'warning' AND eiot.count_warning_units())
+   GROUP BY e.tenant_id;
 END;
-COMMENT ON FUNCTION eiot.tenant_capacity(uuid, timestamptz) IS
-  'eiot.capacity_at as a row, for FROM, where the planner can look into it';
+COMMENT ON FUNCTION eiot.licensed_capacity(timestamptz) IS
+  'Devices that the licenses of each tenant cover at an instant, for tenants with any: units in effect times devices_per_unit. 22003 beyond bigint';
 
 CREATE FUNCTION eiot.capacity_at(tenant_id uuid, as_of timestamptz) RETURNS bigint
   LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 100
 BEGIN ATOMIC
-  SELECT c.capacity FROM eiot.tenant_capacity(capacity_at.tenant_id, capacity_at.as_of) c;
+  SELECT COALESCE((SELECT c.capacity
+                     FROM eiot.licensed_capacity(capacity_at.as_of) c
+                    WHERE c.tenant_id = capacity_at.tenant_id), 0);
 END;
 COMMENT ON FUNCTION eiot.capacity_at(uuid, timestamptz) IS
   'Devices that the tenant''s licenses cover at an instant: units in effect times devices_per_unit. Suspended and locked-out units give nothing, those in warning unless eiot.count_warning_units is off; eiot.unlimited() for an unlimited trial; 0 for nothing and for unknown tenants; null of null; 22003 beyond bigint';
 
 CREATE VIEW eiot.capacity AS
-  SELECT t.tenant_id, c.capacity
+  SELECT t.tenant_id, COALESCE(c.capacity, 0) AS capacity
     FROM eiot.tenant t
-   CROSS JOIN LATERAL eiot.tenant_capacity(t.tenant_id, pg_catalog.now()) c;
+    LEFT JOIN eiot.licensed_capacity(pg_catalog.now()) c ON c.tenant_id OPERATOR(pg_catalog.=) t.tenant_id;
 COMMENT ON VIEW eiot.capacity IS 'Devices that each tenant''s licenses cover now; 0 for a tenant without any';
 COMMENT ON COLUMN eiot.capacity.tenant_id IS 'Tenant';
 COMMENT ON COLUMN eiot.capacity.capacity IS 'Devices covered now; eiot.unlimited() where without limit';

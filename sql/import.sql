@@ -56,7 +56,8 @@ BEGIN
                        ELSE format('It is a JSON %s.', jsonb_typeof(payload)) END,
             HINT = format('Expected an array of rows with "%s", or an object with such an array as "value" or "Results".', key);
   END IF;
-  IF jsonb_array_length(body_rows) > 0 AND NOT jsonb_path_exists(body_rows, format('$[*].%I', key)::jsonpath) THEN
+  IF jsonb_array_length(body_rows) > 0 AND NOT body_rows -> 0 ? key
+     AND NOT jsonb_path_exists(body_rows, format('$[*].%s', to_jsonb(key))::jsonpath) THEN
     RAISE EXCEPTION 'payload is not a body of %', source
       USING ERRCODE = 'invalid_parameter_value',
             DETAIL = format('None of its %s rows has a member "%s".', jsonb_array_length(body_rows), key),
@@ -260,16 +261,6 @@ COMMENT ON FUNCTION eiot.import_subscribed_skus(uuid, jsonb, timestamptz) IS
 
 -- Defender advanced hunting: DeviceInfo
 
-CREATE FUNCTION eiot.tag_array(tags text) RETURNS text[]
-  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 20
-BEGIN ATOMIC
-  SELECT CASE WHEN tags = '' OR tags = '[]' THEN NULL
-              WHEN tags LIKE '[%' THEN (SELECT array_agg(t) FROM jsonb_array_elements_text(tags::jsonb) t)
-              ELSE ARRAY[tags] END;
-END;
-COMMENT ON FUNCTION eiot.tag_array(text) IS
-  'Device tags, which Defender gives as a JSON array in a string; other text is one tag. Null of none and of null; 22P02 for a broken array';
-
 CREATE FUNCTION eiot.device_info_rows(body_rows jsonb)
   RETURNS TABLE (ordinal bigint, device_id text, last_seen timestamptz, name text, category text, type text,
                  subtype text, vendor text, model text, os_platform text, onboarding_status text, mac macaddr,
@@ -283,8 +274,13 @@ BEGIN ATOMIC
          NULLIF(r."MacAddress", '')::macaddr, NULLIF(r."IPAddress", '')::inet, NULLIF(r."MergedToDeviceId", ''),
          COALESCE(NULLIF(r."IsExcluded", '')::boolean, false), COALESCE(NULLIF(r."IsTransient", '')::boolean, false),
          NULLIF(r."DiscoverySources", ''), NULLIF(r."Site", ''),
-         CASE WHEN r."DeviceDynamicTags" IS NULL THEN eiot.tag_array(r."DeviceManualTags")
-              ELSE array_cat(eiot.tag_array(r."DeviceManualTags"), eiot.tag_array(r."DeviceDynamicTags")) END
+         -- Tags are a JSON array in a string; any other text is one tag.
+         array_cat(CASE WHEN r."DeviceManualTags" IN ('', '[]') THEN NULL
+                        WHEN r."DeviceManualTags" LIKE '[%' THEN ARRAY(SELECT jsonb_array_elements_text(r."DeviceManualTags"::jsonb))
+                        WHEN r."DeviceManualTags" IS NOT NULL THEN ARRAY[r."DeviceManualTags"] END,
+                   CASE WHEN r."DeviceDynamicTags" IN ('', '[]') THEN NULL
+                        WHEN r."DeviceDynamicTags" LIKE '[%' THEN ARRAY(SELECT jsonb_array_elements_text(r."DeviceDynamicTags"::jsonb))
+                        WHEN r."DeviceDynamicTags" IS NOT NULL THEN ARRAY[r."DeviceDynamicTags"] END)
     FROM ROWS FROM (jsonb_to_recordset(body_rows) AS (
            "DeviceId" text, "Timestamp" text, "DeviceName" text, "DeviceCategory" text, "DeviceType" text,
            "DeviceSubtype" text, "Vendor" text, "Model" text, "OSPlatform" text, "OnboardingStatus" text,
@@ -353,8 +349,9 @@ DECLARE
   longest CONSTANT text :=
     'GREATEST(octet_length(name), octet_length(category), octet_length(type), octet_length(subtype), octet_length(vendor),
               octet_length(model), octet_length(os_platform), octet_length(onboarding_status), octet_length(merged_into),
-              octet_length(discovery_sources), octet_length(site), octet_length(tags::text))';
+              octet_length(discovery_sources), octet_length(site), pg_column_size(tags))';
   body_rows jsonb;
+  first_row jsonb;
   columns text[];
   statement text;
   problems bigint;
@@ -371,25 +368,29 @@ BEGIN
   END IF;
   body_rows := eiot.body_rows(payload, 'DeviceInfo', 'DeviceId');
 
-  -- A column that the export does not have keeps what is stored.
+  -- A column that the whole export lacks keeps what is stored.  Mostly the first
+  -- row tells; only what it lacks is looked for in the others.
+  first_row := body_rows -> 0;
   SELECT array_agg(m.key ORDER BY m.key)
     INTO columns
     FROM jsonb_each(mapping) m
    WHERE EXISTS (SELECT FROM jsonb_array_elements_text(m.value) member
-                  WHERE jsonb_path_exists(body_rows, format('$[*].%I', member)::jsonpath));
+                  WHERE first_row ? member
+                     OR jsonb_path_exists(body_rows, format('$[*].%s', to_jsonb(member))::jsonpath));
 
   SELECT format($statement$
     WITH parsed AS MATERIALIZED (
-      SELECT r.*, eiot.device_problem(r.device_id, r.last_seen, %2$s, $3) AS problem FROM eiot.device_info_rows($1) r
+      SELECT * FROM eiot.device_info_rows($1)
     ), problem AS (
-      SELECT count(*) AS problems FROM parsed WHERE problem IS NOT NULL
-    ), newest AS (
-      -- Sorted by key, so that two imports lock common devices in the same order.
-      SELECT DISTINCT ON (device_id) *,
-             min(last_seen) OVER (PARTITION BY device_id ORDER BY last_seen DESC, ordinal DESC
-                                  ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS first_seen
+      SELECT count(eiot.device_problem(device_id, last_seen, %2$s, $3)) AS problems FROM parsed
+    ), ranked AS (
+      SELECT *, row_number() OVER (newest ROWS UNBOUNDED PRECEDING) AS rank,
+             min(last_seen) OVER (newest ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS first_seen
         FROM parsed
-       ORDER BY device_id, last_seen DESC, ordinal DESC
+      WINDOW newest AS (PARTITION BY device_id COLLATE "C" ORDER BY last_seen DESC, ordinal DESC)
+    ), newest AS (
+      -- In the order of the key, so that two imports lock common devices in the same order.
+      SELECT * FROM ranked WHERE rank = 1
     ), stored AS (
       INSERT INTO %1$s AS d (tenant_id, device_id, first_seen, last_seen%3$s)
       SELECT $2, device_id, first_seen, last_seen%3$s
@@ -403,8 +404,8 @@ BEGIN
           OR EXCLUDED.last_seen = d.last_seen AND ROW(d.last_seen%5$s) IS DISTINCT FROM ROW(EXCLUDED.last_seen%6$s)
       RETURNING 1
     )
-    SELECT (SELECT problems FROM problem), (SELECT count(*) FROM parsed),
-           (SELECT count(DISTINCT device_id) FROM parsed), (SELECT count(*) FROM stored)$statement$,
+    SELECT (SELECT problems FROM problem), count(*), count(DISTINCT device_id COLLATE "C"), (SELECT count(*) FROM stored)
+      FROM parsed$statement$,
       inventory, longest,
       string_agg(format(', %I', c), '' ORDER BY c),
       string_agg(format(', %1$I = CASE WHEN EXCLUDED.last_seen < d.last_seen THEN d.%1$I ELSE EXCLUDED.%1$I END', c), '' ORDER BY c),
