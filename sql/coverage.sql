@@ -322,14 +322,15 @@ END;
 COMMENT ON FUNCTION eiot.counting_rule_at(timestamptz) IS
   'The counting rule in force on the day (UTC) of as_of; null before the first one and of null';
 
-CREATE FUNCTION eiot.count_reason(class eiot.device_class, onboarding_status text, last_seen timestamptz,
-                                  as_of timestamptz, rule eiot.counting_rule, merged_into text,
-                                  excluded boolean, transient boolean, ip inet)
+-- A name of its own: as an overload it would make calls with untyped literals ambiguous.
+CREATE FUNCTION eiot.count_reason_under(class eiot.device_class, onboarding_status text, last_seen timestamptz,
+                                        as_of timestamptz, rule eiot.counting_rule, merged_into text,
+                                        excluded boolean, transient boolean, ip inet)
   RETURNS eiot.count_reason
   LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 5
   RETURN eiot.count_reason(
     CASE WHEN class = ANY ((rule).counted_classes) THEN 'iot'::eiot.device_class END,
     onboarding_status, last_seen, as_of, (rule).inactive_after, merged_into,
     excluded AND NOT (rule).count_excluded, transient AND NOT (rule).count_transient, ip);
-COMMENT ON FUNCTION eiot.count_reason(eiot.device_class, text, timestamptz, timestamptz, eiot.counting_rule, text, boolean, boolean, inet) IS
+COMMENT ON FUNCTION eiot.count_reason_under(eiot.device_class, text, timestamptz, timestamptz, eiot.counting_rule, text, boolean, boolean, inet) IS
   'Why a device counts or does not under a rule of eiot.counting_rule; not_iot says that its class is none that the rule counts';

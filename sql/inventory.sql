@@ -49,7 +49,10 @@ SELECT t.tenant_id,
             THEN r.valid OPERATOR(pg_catalog.@>) CAST(pg_catalog.timezone('UTC', %2$s) AS pg_catalog.date)
             ELSE r.name OPERATOR(pg_catalog.=) t.counting_rule END
  CROSS JOIN LATERAL eiot.active_since(%2$s, r.inactive_after) s(active_since)
-  LEFT JOIN eiot.licensed_capacity(%2$s) l ON l.tenant_id OPERATOR(pg_catalog.=) t.tenant_id
+  LEFT JOIN (SELECT e.tenant_id, eiot.capacity(eiot.coverage_agg(eiot.coverage(0, e.capacity))) AS capacity
+               FROM eiot.entitlement_capacity e
+              WHERE e.valid OPERATOR(pg_catalog.@>) %2$s
+              GROUP BY e.tenant_id) l ON l.tenant_id OPERATOR(pg_catalog.=) t.tenant_id
  CROSS JOIN LATERAL COALESCE(l.capacity, 0::bigint) c(capacity)
  CROSS JOIN LATERAL (
    SELECT pg_catalog.count(*) AS devices,
@@ -237,7 +240,7 @@ BEGIN
             HINT = 'Add one to eiot.counting_rule, or pin the tenant to one in eiot.tenant.counting_rule.';
   END IF;
   RETURN QUERY EXECUTE format(
-    'SELECT eiot.count_reason(d.class, d.onboarding_status, d.last_seen, $2, $3, d.merged_into, d.excluded, d.transient, d.ip) AS reason,
+    'SELECT eiot.count_reason_under(d.class, d.onboarding_status, d.last_seen, $2, $3, d.merged_into, d.excluded, d.transient, d.ip) AS reason,
             count(*)
        FROM %s d
       WHERE d.tenant_id = $1
