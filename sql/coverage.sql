@@ -268,6 +268,7 @@ CREATE TABLE eiot.counting_rule (
   trial_days integer CHECK (trial_days > 0),
   source text,
   shipped boolean NOT NULL DEFAULT false,
+  overrides boolean NOT NULL DEFAULT false,
   counted_keys bigint NOT NULL GENERATED ALWAYS AS (eiot.counted_keys(counted_classes, count_excluded, count_transient)) STORED,
   -- Checked at the end: a restore brings all of the user's rules in one statement.
   EXCLUDE USING gist (valid WITH &&) DEFERRABLE INITIALLY DEFERRED
@@ -286,9 +287,10 @@ COMMENT ON COLUMN eiot.counting_rule.trial_devices IS 'Devices that a trial cove
 COMMENT ON COLUMN eiot.counting_rule.trial_days IS 'Days that a trial lasts; null where not stated';
 COMMENT ON COLUMN eiot.counting_rule.source IS 'Page and revision that the rule was read from';
 COMMENT ON COLUMN eiot.counting_rule.shipped IS 'Comes with the extension, unchanged; such rows are not dumped';
+COMMENT ON COLUMN eiot.counting_rule.overrides IS 'The user''s version of a row that comes with the extension';
 COMMENT ON COLUMN eiot.counting_rule.counted_keys IS 'counted_classes, count_excluded and count_transient for eiot.counts';
 
-CREATE TRIGGER keep_user_row BEFORE INSERT OR UPDATE ON eiot.counting_rule
+CREATE TRIGGER keep_user_row BEFORE INSERT OR UPDATE OR DELETE ON eiot.counting_rule
   FOR EACH ROW EXECUTE FUNCTION eiot.keep_user_row('name');
 COMMENT ON TRIGGER keep_user_row ON eiot.counting_rule IS 'A changed shipped rule becomes the user''s and is dumped';
 

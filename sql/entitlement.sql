@@ -9,7 +9,8 @@ CREATE TABLE eiot.sku (
   devices_per_unit bigint NOT NULL DEFAULT 0 CHECK (devices_per_unit >= 0),
   includes_defender_p2 boolean NOT NULL DEFAULT false,
   basis text,
-  shipped boolean NOT NULL DEFAULT false
+  shipped boolean NOT NULL DEFAULT false,
+  overrides boolean NOT NULL DEFAULT false
 );
 COMMENT ON TABLE eiot.sku IS
   'Products and how many IoT devices one unit covers; change a row where Microsoft tells you otherwise, it is then yours and survives dump and upgrade';
@@ -20,10 +21,11 @@ COMMENT ON COLUMN eiot.sku.kind IS 'user_license, device_license, prerequisite, 
 COMMENT ON COLUMN eiot.sku.devices_per_unit IS 'IoT devices that one unit covers: 5 for Microsoft 365 E5 and E5 Security, 1 for a standalone license';
 COMMENT ON COLUMN eiot.sku.includes_defender_p2 IS 'Does it contain Defender for Endpoint P2, which standalone licenses need?';
 COMMENT ON COLUMN eiot.sku.basis IS
-  'Where devices_per_unit comes from: documentation, plan (Microsoft''s list shows the EIoT service plan in the SKU), name (the product by name, plan not listed), unknown (no source says that it covers devices), project (made up here)';
+  'Where devices_per_unit comes from: documentation, plan (Microsoft''s list shows the EIoT service plan in the SKU), name (the product by name, plan not listed), unknown (no source says that it covers devices), project (made up here), import (met in an imported body)';
 COMMENT ON COLUMN eiot.sku.shipped IS 'Comes with the extension, unchanged; such rows are not dumped';
+COMMENT ON COLUMN eiot.sku.overrides IS 'The user''s version of a row that comes with the extension';
 
-CREATE TRIGGER keep_user_row BEFORE INSERT OR UPDATE ON eiot.sku
+CREATE TRIGGER keep_user_row BEFORE INSERT OR UPDATE OR DELETE ON eiot.sku
   FOR EACH ROW EXECUTE FUNCTION eiot.keep_user_row('sku_id');
 COMMENT ON TRIGGER keep_user_row ON eiot.sku IS 'A changed shipped SKU becomes the user''s and is dumped';
 

@@ -23,7 +23,9 @@ COMMENT ON FUNCTION eiot.count_warning_units() IS
 -- Rows that the extension ships can be changed by the user.  The changed row is
 -- the user's (shipped = false), and only such rows are dumped.  On restore
 -- CREATE EXTENSION has put the shipped row back before the user's one is loaded,
--- which then takes its place instead of failing on the key.
+-- which then takes its place instead of failing on the key.  For the same reason
+-- a shipped row, changed or not, can be neither deleted nor get another key: it
+-- would be back after a restore, beside what was meant to replace it.
 CREATE FUNCTION eiot.keep_user_row() RETURNS trigger
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
   SET search_path = pg_catalog, pg_temp
@@ -33,16 +35,29 @@ DECLARE
   assignments text;
   replaced bigint;
 BEGIN
-  IF TG_OP = 'UPDATE' THEN
-    IF OLD.shipped AND NEW IS DISTINCT FROM OLD THEN
-      NEW.shipped := false;
+  IF TG_OP IN ('UPDATE', 'DELETE') AND (OLD.shipped OR OLD.overrides) THEN
+    IF TG_OP = 'DELETE' OR to_jsonb(NEW) -> key_column <> to_jsonb(OLD) -> key_column THEN
+      RAISE EXCEPTION '% % comes with the extension and cannot be %', TG_TABLE_NAME, to_jsonb(OLD) ->> key_column,
+        CASE TG_OP WHEN 'DELETE' THEN 'deleted' ELSE 'given another key' END
+        USING ERRCODE = 'object_not_in_prerequisite_state',
+              DETAIL = 'A restored database would have it again.',
+              HINT = format('Change its other columns; %s.',
+                            CASE TG_TABLE_NAME WHEN 'counting_rule' THEN 'with valid = ''empty'' a rule is never in force'
+                                               WHEN 'sku' THEN 'with devices_per_unit = 0 a SKU covers nothing'
+                                               ELSE 'with class = ''unknown'' a type of device tells nothing' END);
     END IF;
+    NEW.shipped := false;
+    NEW.overrides := true;
     RETURN NEW;
+  END IF;
+  IF TG_OP = 'DELETE' THEN
+    RETURN OLD;
   END IF;
 
-  IF NEW.shipped THEN
+  IF TG_OP = 'UPDATE' OR NEW.shipped THEN
     RETURN NEW;
   END IF;
+  NEW.overrides := true;
   SELECT string_agg(format('%1$I = ($1).%1$I', a.attname), ', ')
     INTO assignments
     FROM pg_attribute a
@@ -54,8 +69,9 @@ BEGIN
   IF replaced > 0 THEN
     RETURN NULL;
   END IF;
+  NEW.overrides := false;
   RETURN NEW;
 END
 $$;
 COMMENT ON FUNCTION eiot.keep_user_row() IS
-  'Trigger of the tables with shipped rows: a row that a user changes or inserts over a shipped one becomes the user''s (shipped = false). Argument: the key column';
+  'Trigger of the tables with shipped rows: a row that a user changes or inserts over a shipped one becomes the user''s (shipped = false, overrides = true); 55000 for deleting it or changing its key. Argument: the key column';
