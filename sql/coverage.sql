@@ -210,7 +210,7 @@ COMMENT ON AGGREGATE eiot.coverage_agg(eiot.coverage) IS
 
 CREATE AGGREGATE eiot.coverage_merge(coverage eiot.coverage) (
   SFUNC = eiot.coverage_combine, STYPE = eiot.coverage, INITCOND = '0/none',
-  COMBINEFUNC = eiot.coverage_combine,
+  COMBINEFUNC = eiot.coverage_combine, FINALFUNC = eiot.coverage_final,
   PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE eiot.coverage_merge(eiot.coverage) IS
@@ -219,7 +219,7 @@ COMMENT ON AGGREGATE eiot.coverage_merge(eiot.coverage) IS
 CREATE FUNCTION eiot.round_devices(n bigint, step integer DEFAULT 100, mode text DEFAULT 'down') RETURNS bigint
   LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 1 AS 'MODULE_PATHNAME', 'eiot_round_devices';
 COMMENT ON FUNCTION eiot.round_devices(bigint, integer, text) IS
-  'A number of devices as a multiple of step for presentation; mode up, down or nearest (a half goes up). Null of null; 22003 for a negative number or beyond bigint, 22023 for another mode or a step below 1';
+  'A number of devices as a multiple of step for presentation; mode up, down, nearest (a half goes up) or none. Null of null; 22003 for a negative number or beyond bigint, 22023 for another mode or a step below 1';
 
 -- Which devices count.
 
@@ -291,7 +291,7 @@ COMMENT ON COLUMN eiot.counting_rule.overrides IS 'The user''s version of a row 
 COMMENT ON COLUMN eiot.counting_rule.counted_keys IS 'counted_classes, count_excluded and count_transient for eiot.counts';
 
 CREATE TRIGGER keep_user_row BEFORE INSERT OR UPDATE OR DELETE ON eiot.counting_rule
-  FOR EACH ROW EXECUTE FUNCTION eiot.keep_user_row('name');
+  FOR EACH ROW EXECUTE FUNCTION eiot.keep_user_row('name', 'counted_keys');
 COMMENT ON TRIGGER keep_user_row ON eiot.counting_rule IS 'A changed shipped rule becomes the user''s and is dumped';
 
 SELECT pg_catalog.pg_extension_config_dump('eiot.counting_rule', 'WHERE NOT shipped');
@@ -331,7 +331,7 @@ CREATE FUNCTION eiot.count_reason_under(class eiot.device_class, onboarding_stat
   RETURNS eiot.count_reason
   LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 5
   RETURN eiot.count_reason(
-    CASE WHEN class = ANY ((rule).counted_classes) THEN 'iot'::eiot.device_class END,
+    CASE WHEN COALESCE(class, 'unknown') = ANY ((rule).counted_classes) THEN 'iot'::eiot.device_class END,
     onboarding_status, last_seen, as_of, (rule).inactive_after, merged_into,
     excluded AND NOT (rule).count_excluded, transient AND NOT (rule).count_transient, ip);
 COMMENT ON FUNCTION eiot.count_reason_under(eiot.device_class, text, timestamptz, timestamptz, eiot.counting_rule, text, boolean, boolean, inet) IS

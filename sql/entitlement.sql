@@ -85,12 +85,14 @@ VALUES
 CREATE TABLE eiot.tenant (
   tenant_id uuid PRIMARY KEY,
   name text NOT NULL CHECK (name <> ''),
-  counting_rule text REFERENCES eiot.counting_rule (name) ON UPDATE CASCADE
+  counting_rule text REFERENCES eiot.counting_rule (name) ON UPDATE CASCADE,
+  entitlements_as_of timestamptz
 );
 COMMENT ON TABLE eiot.tenant IS 'The tenants whose devices and licenses are set against each other';
 COMMENT ON COLUMN eiot.tenant.tenant_id IS 'Microsoft Entra tenant id';
 COMMENT ON COLUMN eiot.tenant.name IS 'What people call the tenant';
 COMMENT ON COLUMN eiot.tenant.counting_rule IS 'Rule that the tenant is pinned to; null: the one in force';
+COMMENT ON COLUMN eiot.tenant.entitlements_as_of IS 'Instant of the last body of subscribedSkus that was imported; older ones are refused';
 SELECT pg_catalog.pg_extension_config_dump('eiot.tenant', '');
 
 CREATE TABLE eiot.entitlement (

@@ -158,13 +158,14 @@ BEGIN
     RAISE EXCEPTION 'as_of must be an instant' USING ERRCODE = 'null_value_not_allowed';
   END IF;
 
-  -- One import of a tenant at a time; its rows stay free to be referenced.
-  PERFORM FROM eiot.tenant t WHERE t.tenant_id = import_subscribed_skus.tenant_id FOR NO KEY UPDATE;
-
-  SELECT max(GREATEST(lower(e.valid), upper(e.valid)))
+  -- One import of a tenant at a time.  Each leaves its mark on the tenant's row, so
+  -- that one which waited with an older snapshot fails instead of comparing the
+  -- body with rows of the past.  Keys stay free to be referenced.
+  SELECT t.entitlements_as_of
     INTO newer
-    FROM eiot.entitlement e
-   WHERE e.tenant_id = import_subscribed_skus.tenant_id AND e.source = 'subscribedSkus';
+    FROM eiot.tenant t
+   WHERE t.tenant_id = import_subscribed_skus.tenant_id
+     FOR NO KEY UPDATE;
   IF newer > as_of THEN
     RAISE EXCEPTION 'a body as of % was already imported for tenant %', newer, import_subscribed_skus.tenant_id
       USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -254,10 +255,13 @@ BEGIN
     JOIN eiot.sku k ON k.sku_id = d.sku_id
     LEFT JOIN body b ON b.sku_id = d.sku_id AND b.subscription_id = d.subscription_id
    ORDER BY k.name, d.subscription_id;
+  IF FOUND OR newer IS DISTINCT FROM as_of THEN
+    UPDATE eiot.tenant t SET entitlements_as_of = as_of WHERE t.tenant_id = import_subscribed_skus.tenant_id;
+  END IF;
 END
 $$;
 COMMENT ON FUNCTION eiot.import_subscribed_skus(uuid, jsonb, timestamptz) IS
-  'Brings a tenant''s entitlements to the body of Graph GET /subscribedSkus as of an instant, and returns one row per SKU that changed (added, changed, closed), units by state. The same body again changes nothing; a SKU gone from it is closed; unknown SKUs are kept with 0 devices. 23503 for an unknown tenant, 22023/22004/22003/22P02 for a body that is none, 21000 for a SKU twice, 55000 where a newer body was imported';
+  'Brings a tenant''s entitlements to the body of Graph GET /subscribedSkus as of an instant, and returns one row per SKU that changed (added, changed, closed), units by state. The same body again changes nothing; a SKU gone from it is closed; unknown SKUs are kept with 0 devices. 23503 for an unknown tenant, 22023/22004/22003/22P02 for a body that is none, 21000 for a SKU twice, 55000 where a newer body was imported; at REPEATABLE READ and above 40001 where another import came in between';
 
 -- Defender advanced hunting: DeviceInfo
 
@@ -294,6 +298,18 @@ END;
 COMMENT ON FUNCTION eiot.device_info_rows(jsonb) IS
   'Rows of DeviceInfo in the columns of an inventory; empty strings are null, timestamps without a zone are read in the session''s. Errors of the types for values that are none';
 
+CREATE FUNCTION eiot.longest_field(name text, category text, type text, subtype text, vendor text, model text,
+                                   os_platform text, onboarding_status text, merged_into text,
+                                   discovery_sources text, site text, tags text[])
+  RETURNS integer
+  LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 5
+  RETURN GREATEST(octet_length(name), octet_length(category), octet_length(type), octet_length(subtype),
+                  octet_length(vendor), octet_length(model), octet_length(os_platform),
+                  octet_length(onboarding_status), octet_length(merged_into), octet_length(discovery_sources),
+                  octet_length(site), pg_column_size(tags));
+COMMENT ON FUNCTION eiot.longest_field(text, text, text, text, text, text, text, text, text, text, text, text[]) IS
+  'Bytes of the longest field of a row of DeviceInfo, all tags being one; null where all are null';
+
 CREATE FUNCTION eiot.device_problem(device_id text, last_seen timestamptz, longest integer, at timestamptz)
   RETURNS text
   LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 5
@@ -317,9 +333,12 @@ BEGIN
     reason := format('it is a JSON %s, not an object', jsonb_typeof(body));
   ELSE
     SELECT eiot.device_problem(r.device_id, r.last_seen,
-                               GREATEST((SELECT max(octet_length(value)) FROM jsonb_each_text(to_jsonb(r))), 0), at)
+             eiot.longest_field(r.name, r.category, r.type, r.subtype, r.vendor, r.model, r.os_platform, r.onboarding_status,
+                                r.merged_into, r.discovery_sources, r.site, r.tags), at)
       INTO reason
-      FROM eiot.device_info_rows(jsonb_build_array(body)) r;
+      FROM eiot.device_info_rows(jsonb_build_array(body)) r
+     -- The whole row: a column that is not asked for would not be read, nor its error seen.
+     WHERE to_jsonb(r) IS NOT NULL;
   END IF;
   code := CASE WHEN reason LIKE '%missing' THEN '22004'
                WHEN reason LIKE 'Timestamp%' THEN '22008'
@@ -346,10 +365,6 @@ DECLARE
     "mac": ["MacAddress"], "ip": ["IPAddress"], "merged_into": ["MergedToDeviceId"], "excluded": ["IsExcluded"],
     "transient": ["IsTransient"], "discovery_sources": ["DiscoverySources"], "site": ["Site"],
     "tags": ["DeviceManualTags", "DeviceDynamicTags"]}';
-  longest CONSTANT text :=
-    'GREATEST(octet_length(name), octet_length(category), octet_length(type), octet_length(subtype), octet_length(vendor),
-              octet_length(model), octet_length(os_platform), octet_length(onboarding_status), octet_length(merged_into),
-              octet_length(discovery_sources), octet_length(site), pg_column_size(tags))';
   body_rows jsonb;
   first_row jsonb;
   columns text[];
@@ -382,7 +397,9 @@ BEGIN
     WITH parsed AS MATERIALIZED (
       SELECT * FROM eiot.device_info_rows($1)
     ), problem AS (
-      SELECT count(eiot.device_problem(device_id, last_seen, %2$s, $3)) AS problems FROM parsed
+      SELECT count(eiot.device_problem(device_id, last_seen,
+               eiot.longest_field(name, category, type, subtype, vendor, model, os_platform, onboarding_status, merged_into,
+                                  discovery_sources, site, tags), $3)) AS problems FROM parsed
     ), ranked AS (
       SELECT *, row_number() OVER (newest ROWS UNBOUNDED PRECEDING) AS rank,
              min(last_seen) OVER (newest ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS first_seen
@@ -392,21 +409,21 @@ BEGIN
       -- In the order of the key, so that two imports lock common devices in the same order.
       SELECT * FROM ranked WHERE rank = 1
     ), stored AS (
-      INSERT INTO %1$s AS d (tenant_id, device_id, first_seen, last_seen%3$s)
-      SELECT $2, device_id, first_seen, last_seen%3$s
+      INSERT INTO %1$s AS d (tenant_id, device_id, first_seen, last_seen%2$s)
+      SELECT $2, device_id, first_seen, last_seen%2$s
         FROM newest
        WHERE (SELECT problems FROM problem) = 0
       ON CONFLICT (tenant_id, device_id) DO UPDATE
          SET first_seen = LEAST(d.first_seen, EXCLUDED.first_seen),
-             last_seen = GREATEST(d.last_seen, EXCLUDED.last_seen)%4$s
+             last_seen = GREATEST(d.last_seen, EXCLUDED.last_seen)%3$s
        WHERE d.last_seen IS NULL OR d.first_seen IS NULL
           OR EXCLUDED.last_seen > d.last_seen OR EXCLUDED.first_seen < d.first_seen
-          OR EXCLUDED.last_seen = d.last_seen AND ROW(d.last_seen%5$s) IS DISTINCT FROM ROW(EXCLUDED.last_seen%6$s)
+          OR EXCLUDED.last_seen = d.last_seen AND ROW(d.last_seen%4$s) IS DISTINCT FROM ROW(EXCLUDED.last_seen%5$s)
       RETURNING 1
     )
     SELECT (SELECT problems FROM problem), count(*), count(DISTINCT device_id COLLATE "C"), (SELECT count(*) FROM stored)
       FROM parsed$statement$,
-      inventory, longest,
+      inventory,
       string_agg(format(', %I', c), '' ORDER BY c),
       string_agg(format(', %1$I = CASE WHEN EXCLUDED.last_seen < d.last_seen THEN d.%1$I ELSE EXCLUDED.%1$I END', c), '' ORDER BY c),
       string_agg(format(', d.%I', c), '' ORDER BY c),
@@ -431,6 +448,12 @@ BEGIN
        WHERE p.reason IS NOT NULL
        ORDER BY b.ordinal
        LIMIT 1;
+      IF NOT FOUND THEN
+        -- Not the body's fault: let whatever it was be raised as it is.
+        EXECUTE statement INTO problems, rows_read, devices, stored USING body_rows, tenant_id, now();
+        RETURN NEXT;
+        RETURN;
+      END IF;
       RAISE EXCEPTION 'row % of the body cannot be imported: %', first_ordinal, first_reason
         USING ERRCODE = first_code,
               DETAIL = format('The row is %s', left(body_rows ->> (first_ordinal - 1)::integer, 200)),

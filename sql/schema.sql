@@ -32,6 +32,7 @@ CREATE FUNCTION eiot.keep_user_row() RETURNS trigger
   AS $$
 DECLARE
   key_column CONSTANT name := TG_ARGV[0];
+  generated CONSTANT text[] := COALESCE(TG_ARGV[1:], '{}');
   assignments text;
   replaced bigint;
 BEGIN
@@ -46,8 +47,11 @@ BEGIN
                                                WHEN 'sku' THEN 'with devices_per_unit = 0 a SKU covers nothing'
                                                ELSE 'with class = ''unknown'' a type of device tells nothing' END);
     END IF;
-    NEW.shipped := false;
-    NEW.overrides := true;
+    -- Generated columns are not known yet.
+    IF to_jsonb(NEW) - generated IS DISTINCT FROM to_jsonb(OLD) - generated THEN
+      NEW.shipped := false;
+      NEW.overrides := true;
+    END IF;
     RETURN NEW;
   END IF;
   IF TG_OP = 'DELETE' THEN
@@ -74,4 +78,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eiot.keep_user_row() IS
-  'Trigger of the tables with shipped rows: a row that a user changes or inserts over a shipped one becomes the user''s (shipped = false, overrides = true); 55000 for deleting it or changing its key. Argument: the key column';
+  'Trigger of the tables with shipped rows: a row that a user changes or inserts over a shipped one becomes the user''s (shipped = false, overrides = true); 55000 for deleting it or changing its key. Arguments: the key column, then generated columns';

@@ -110,13 +110,15 @@ find_active_since(TimestampTz as_of, const Interval *inactive_after, TimestampTz
 	int64		span;
 	int64		days;
 
-	if (pg_mul_s64_overflow(inactive_after->month, DAYS_PER_MONTH, &days) ||
-		pg_add_s64_overflow(days, inactive_after->day, &days) ||
-		pg_mul_s64_overflow(days, USECS_PER_DAY, &span) ||
+	/* Months and days fit; a longer time than a timestamp can count is for ever. */
+	days = (int64) inactive_after->month * DAYS_PER_MONTH + inactive_after->day;
+	if (pg_mul_s64_overflow(days, USECS_PER_DAY, &span) ||
 		pg_add_s64_overflow(span, inactive_after->time, &span))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERVAL_FIELD_OVERFLOW),
-				 errmsg("interval out of range")));
+	{
+		if (days > 0)
+			return false;
+		span = -1;
+	}
 	if (span < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -365,11 +365,13 @@ eiot_round_devices(PG_FUNCTION_ARGS)
 		up = rest > 0;
 	else if (strcmp(mode, "nearest") == 0)
 		up = rest >= step - rest;	/* a half goes up */
+	else if (strcmp(mode, "none") == 0)
+		PG_RETURN_INT64(devices);
 	else
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unknown rounding mode: \"%s\"", mode),
-				 errhint("Use \"up\", \"down\" or \"nearest\".")));
+				 errhint("Use \"up\", \"down\", \"nearest\" or \"none\".")));
 
 	PG_RETURN_INT64(up ? add_devices(devices - rest, step) : devices - rest);
 }

@@ -35,13 +35,20 @@ typedef struct MovingCoverage
 	Coverage	coverage;		/* of a pool: of those with a limit, and all devices */
 } MovingCoverage;
 
+static char *
+capacity_for_people(int64 capacity)
+{
+	return capacity == CAPACITY_UNLIMITED ? pstrdup("unlimited") :
+		psprintf("%lld", (long long) capacity);
+}
+
 static void
 disagree(int64 a, int64 b)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("rows of one group disagree on its capacity: %lld and %lld",
-					(long long) a, (long long) b),
+			 errmsg("rows of one group disagree on its capacity: %s and %s",
+					capacity_for_people(a), capacity_for_people(b)),
 			 errdetail("The capacity is that of the whole group, so each of its rows must state the same; NULL states 0."),
 			 errhint("Group by what the capacity belongs to, or pool groups with eiot.coverage_agg(eiot.coverage).")));
 }

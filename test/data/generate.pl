@@ -713,7 +713,8 @@ my $readme = <<'END';
 Eight invented tenants. Each folder holds `subscribedSkus.json`, a body of Graph
 `GET /subscribedSkus`, and `DeviceInfo.json`, rows of the Defender advanced hunting
 table `DeviceInfo` with `MacAddress` and `IPAddress` joined from `DeviceNetworkInfo`.
-`tenants.csv` has the tenant ids. All of it is written by
+`tenants.csv` has the tenant ids. All of it but `coverage_cases.csv`, the figures of
+cases that others published, is written by
 
     perl test/data/generate.pl test/data
 
