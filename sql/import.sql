@@ -90,7 +90,8 @@ BEGIN
       USING ERRCODE = 'invalid_parameter_value',
             HINT = 'Units are whole numbers from 0 on.';
   END IF;
-  IF units >= eiot.unlimited() THEN
+  -- Far above any subscription, and far enough below bigint to multiply and add up.
+  IF units > 1000000000000 THEN
     RAISE EXCEPTION '% of SKU % is out of range: %', array_to_string(path, '.'), body ->> 'skuId', found
       USING ERRCODE = 'numeric_value_out_of_range';
   END IF;
@@ -98,7 +99,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eiot.unit_count(jsonb, text[]) IS
-  'A number of units out of an element of subscribedSkus; 0 where it is missing or null. 22023 where it is negative, fractional or no number, 22003 beyond bigint';
+  'A number of units out of an element of subscribedSkus; 0 where it is missing or null. 22023 where it is negative, fractional or no number, 22003 beyond a million millions';
 
 CREATE FUNCTION eiot.subscribed_sku(body jsonb, OUT sku_id uuid, OUT subscription_id text, OUT part_number text,
                                     OUT enabled bigint, OUT warning bigint, OUT suspended bigint,
@@ -272,7 +273,11 @@ CREATE FUNCTION eiot.device_info_rows(body_rows jsonb)
                  tags text[])
   LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 100 ROWS 1000
 BEGIN ATOMIC
-  SELECT r.ordinal, NULLIF(r."DeviceId", ''), NULLIF(r."Timestamp", '')::timestamptz, NULLIF(r."DeviceName", ''),
+  SELECT r.ordinal, NULLIF(r."DeviceId", ''),
+         -- "now" and "yesterday" are times to PostgreSQL, but not in an export.
+         CASE WHEN r."Timestamp" = '' THEN NULL
+              WHEN ascii(r."Timestamp") BETWEEN 48 AND 57 THEN r."Timestamp"::timestamptz
+              ELSE ('not a time: ' || r."Timestamp")::timestamptz END, NULLIF(r."DeviceName", ''),
          NULLIF(r."DeviceCategory", ''), NULLIF(r."DeviceType", ''), NULLIF(r."DeviceSubtype", ''),
          NULLIF(r."Vendor", ''), NULLIF(r."Model", ''), NULLIF(r."OSPlatform", ''), NULLIF(r."OnboardingStatus", ''),
          NULLIF(r."MacAddress", '')::macaddr, NULLIF(r."IPAddress", '')::inet, NULLIF(r."MergedToDeviceId", ''),

@@ -171,19 +171,30 @@ CREATE FUNCTION eiot.release_inventory(inventory regclass) RETURNS void
   SET search_path = pg_catalog, pg_temp
   AS $$
 DECLARE
-  reference record;
+  dependent record;
 BEGIN
   PERFORM eiot.check_inventory(inventory);
-  EXECUTE (SELECT format('DROP VIEW IF EXISTS %I.%I', n.nspname, c.relname || '_coverage')
-             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE c.oid = inventory);
-  FOR reference IN
-    SELECT conname FROM pg_constraint
-     WHERE conrelid = inventory AND contype = 'f' AND confrelid = 'eiot.tenant'::regclass AND conparentid = 0
+  -- Its coverage view, whatever it and the table are called by now.
+  FOR dependent IN
+    SELECT DISTINCT r.ev_class::regclass AS view
+      FROM pg_rewrite r
+      JOIN pg_depend t ON t.classid = 'pg_rewrite'::regclass AND t.objid = r.oid
+                      AND t.refclassid = 'pg_class'::regclass AND t.refobjid = inventory
+      JOIN pg_depend f ON f.classid = 'pg_rewrite'::regclass AND f.objid = r.oid
+                      AND f.refclassid = 'pg_proc'::regclass
+                      AND f.refobjid = 'eiot.counts(smallint, timestamptz, bigint, timestamptz)'::regprocedure
+     WHERE (SELECT c.relkind FROM pg_class c WHERE c.oid = r.ev_class) = 'v'
   LOOP
-    EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', inventory, reference.conname);
+    EXECUTE format('DROP VIEW %s', dependent.view);
   END LOOP;
-  EXECUTE format('ALTER TABLE %s ALTER COLUMN class DROP EXPRESSION, ALTER COLUMN count_key DROP EXPRESSION', inventory);
+  FOR dependent IN
+    SELECT c.conname
+      FROM pg_constraint c
+     WHERE c.conrelid = inventory AND c.contype = 'f' AND c.confrelid = 'eiot.tenant'::regclass AND c.conparentid = 0
+  LOOP
+    EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', inventory, dependent.conname);
+  END LOOP;
+  EXECUTE format('ALTER TABLE %s ALTER COLUMN class DROP EXPRESSION IF EXISTS, ALTER COLUMN count_key DROP EXPRESSION IF EXISTS', inventory);
   EXECUTE format('ALTER TABLE %s ALTER COLUMN class TYPE text, ALTER COLUMN class_override TYPE text, ALTER COLUMN identified_class TYPE text', inventory);
 END
 $$;

@@ -6,7 +6,7 @@ SET LOCAL client_min_messages = warning;
 SET LOCAL TimeZone = 'UTC';
 SET LOCAL jit = off;
 
-SELECT plan(346);
+SELECT plan(353);
 
 CREATE FUNCTION pg_temp.t(n integer) RETURNS uuid
   LANGUAGE sql IMMUTABLE
@@ -131,6 +131,17 @@ SELECT matches((pg_temp.told($$SELECT * FROM pg_temp.import(2, '2026-01-31', pg_
 SELECT lives_ok($$SELECT * FROM pg_temp.import(3, '2020-01-01', pg_temp.sku('E5', '{"enabled": 1}'))$$, 'another tenant''s bodies do not matter');
 SELECT lives_ok($$INSERT INTO eiot.entitlement (tenant_id, sku_id, units, valid) VALUES (pg_temp.t(3), pg_temp.sku_id('E5')::uuid, 100, '[2026-01-01,2027-01-01)');
                   SELECT * FROM pg_temp.import(3, '2021-01-01', pg_temp.sku('E5', '{"enabled": 2}'))$$, 'nor do rows inserted by hand');
+
+SELECT lives_ok($$SELECT * FROM pg_temp.import(20, '2026-01-01', pg_temp.sku('E5', '{"enabled": 1}'));
+                  SELECT * FROM pg_temp.import(20, '2026-03-01', pg_temp.sku('E5', '{"enabled": 1}'))$$, 'a body that changes nothing');
+SELECT throws_ok($$SELECT * FROM pg_temp.import(20, '2026-02-01', pg_temp.sku('E5', '{"enabled": 2}'))$$, '55000', NULL, 'is as new as any other');
+SELECT lives_ok($$SELECT * FROM pg_temp.import(21, '2026-03-01', VARIADIC '{}')$$, 'an empty body');
+SELECT throws_ok($$SELECT * FROM pg_temp.import(21, '2026-02-01', pg_temp.sku('E5', '{"enabled": 2}'))$$, '55000', NULL, 'too');
+SELECT results_eq($$SELECT entitlements_as_of FROM eiot.tenant WHERE tenant_id IN (pg_temp.t(2), pg_temp.t(20), pg_temp.t(21), pg_temp.t(22)) ORDER BY tenant_id$$,
+                  $$VALUES (timestamptz '2026-02-01'), ('2026-03-01'), ('2026-03-01'), (NULL)$$, 'the tenant''s row tells of when the last one is');
+CREATE TEMP TABLE tenant_before AS SELECT format('%s %s %s', ctid, xmin, cmin) AS version FROM eiot.tenant WHERE tenant_id = pg_temp.t(20);
+SELECT is_empty($$SELECT * FROM pg_temp.import(20, '2026-03-01', pg_temp.sku('E5', '{"enabled": 1}'))$$, 'that one again');
+SELECT results_eq($$SELECT format('%s %s %s', ctid, xmin, cmin) FROM eiot.tenant WHERE tenant_id = pg_temp.t(20)$$, 'SELECT version FROM tenant_before', 'does not touch it');
 
 -- ---- rows inserted by hand
 
