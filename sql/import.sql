@@ -277,7 +277,8 @@ BEGIN ATOMIC
          -- "now" and "yesterday" are times to PostgreSQL, but not in an export.
          CASE WHEN r."Timestamp" = '' THEN NULL
               WHEN ascii(r."Timestamp") BETWEEN 48 AND 57 THEN r."Timestamp"::timestamptz
-              ELSE ('not a time: ' || r."Timestamp")::timestamptz END, NULLIF(r."DeviceName", ''),
+              WHEN r."Timestamp" ~* '^\s*(now|today|tomorrow|yesterday|epoch)(\s|$)' THEN ('not a time: ' || r."Timestamp")::timestamptz
+              ELSE r."Timestamp"::timestamptz END, NULLIF(r."DeviceName", ''),
          NULLIF(r."DeviceCategory", ''), NULLIF(r."DeviceType", ''), NULLIF(r."DeviceSubtype", ''),
          NULLIF(r."Vendor", ''), NULLIF(r."Model", ''), NULLIF(r."OSPlatform", ''), NULLIF(r."OnboardingStatus", ''),
          NULLIF(r."MacAddress", '')::macaddr, NULLIF(r."IPAddress", '')::inet, NULLIF(r."MergedToDeviceId", ''),
