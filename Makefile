@@ -4,16 +4,21 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" eiot.control
 MODULE_big = eiot
 OBJS = \
 	src/eiot.o \
+	src/classify/fingerprint.o \
 	src/classify/labels.o \
+	src/classify/literals.o \
+	src/classify/oui.o \
+	src/classify/prefilter.o \
 	src/coverage/coverage.o \
 	src/coverage/coverage_agg.o \
 	src/coverage/count_reason.o
 
 # The install script is these files, in this order.
-SQL_PARTS = $(addprefix sql/, schema.sql classify.sql coverage.sql entitlement.sql inventory.sql import.sql)
+SQL_PARTS = $(addprefix sql/, schema.sql classify.sql oui.sql device_type.sql fingerprint.sql starter_fingerprints.sql coverage.sql entitlement.sql inventory.sql import.sql)
 
 DATA_built = eiot--$(EXTVERSION).sql
 DATA = $(wildcard sql/updates/eiot--*--*.sql)
+SHLIB_LINK = -lpcre2-8
 PGFILEDESC = "eiot - license coverage of IoT devices"
 
 REGRESS := $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql))
@@ -52,4 +57,8 @@ eiot--$(EXTVERSION).sql: eiot.control $(SQL_PARTS)
 demo test test-long bench lint:
 	PG_CONFIG='$(PG_CONFIG)' test/run $@
 
-.PHONY: demo test test-long bench lint
+# The prefilter of the fingerprints, by libFuzzer and a generator of patterns.
+fuzz:
+	test/fuzz/run.sh $(FUZZ_SECONDS)
+
+.PHONY: demo test test-long bench lint fuzz

@@ -494,3 +494,5 @@ COMMENT ON FUNCTION eiot.import_device_info(regclass, uuid, jsonb, text) IS
 -- statistics plans are made for hundreds of rules.
 ANALYZE eiot.counting_rule;
 ANALYZE eiot.sku;
+ANALYZE eiot.device_type;
+ANALYZE eiot.fingerprint;
