@@ -129,7 +129,13 @@ PREPARE unsafe AS VALUES
   ('import_device_info'),        -- writes
   ('device_info_problem'),       -- catches errors: a subtransaction
   ('subscribed_sku'),            -- catches errors: a subtransaction
-  ('keep_user_row');             -- trigger that writes
+  ('keep_user_row'),             -- trigger that writes
+  ('check_fingerprint'),         -- trigger that catches errors: a subtransaction
+  ('table_changed'),             -- trigger that sends invalidations
+  ('recog_example'),             -- catches errors: a subtransaction
+  ('load_fingerprints'),         -- writes
+  ('load_oui'),                  -- writes
+  ('identify_inventory');        -- writes
 SELECT set_has('unsafe', $$SELECT DISTINCT proname FROM routine WHERE proparallel = 'u'$$,
                'no function is PARALLEL UNSAFE but those that write or start subtransactions');
 
@@ -315,7 +321,9 @@ SELECT is_empty($$
   SELECT relation::regclass || ': ' || condition
     FROM config
    WHERE condition IS DISTINCT FROM
-         CASE WHEN EXISTS (SELECT FROM pg_attribute a
+         -- Loaded rules are shipped by somebody else, and dumped.
+         CASE WHEN relation = 'eiot.fingerprint'::regclass THEN 'WHERE origin <> ''starter'''
+              WHEN EXISTS (SELECT FROM pg_attribute a
                             WHERE a.attrelid = relation AND a.attname = 'shipped' AND NOT a.attisdropped
                               AND EXISTS (SELECT FROM pg_class c WHERE c.oid = relation AND c.relkind <> 'S'))
               THEN 'WHERE NOT shipped' ELSE '' END
@@ -325,7 +333,9 @@ SELECT is_empty($$
   SELECT c.relation::regclass
     FROM config c
     JOIN pg_attribute a ON a.attrelid = c.relation AND a.attname = 'shipped' AND NOT a.attisdropped
-   WHERE NOT EXISTS (SELECT FROM pg_trigger t
+   -- Rules of the starter set cannot be changed, which a trigger of their own sees to.
+   WHERE c.relation <> 'eiot.fingerprint'::regclass
+     AND NOT EXISTS (SELECT FROM pg_trigger t
                       WHERE t.tgrelid = c.relation AND t.tgfoid = 'eiot.keep_user_row()'::regprocedure
                         AND t.tgtype & 7 = 7 AND t.tgtype & 16 = 16)
 $$, 'tables with shipped rows have the trigger that keeps the user''s, on INSERT and UPDATE');
