@@ -196,7 +196,8 @@ BEGIN
   IF tenant_id IS NULL THEN
     RAISE EXCEPTION 'tenant must not be null' USING ERRCODE = 'null_value_not_allowed';
   END IF;
-  IF NOT EXISTS (SELECT FROM eiot.tenant t WHERE t.tenant_id = check_tenant.tenant_id) THEN
+  PERFORM FROM eiot.tenant t WHERE t.tenant_id = check_tenant.tenant_id;
+  IF NOT FOUND THEN
     RAISE EXCEPTION 'tenant % does not exist', tenant_id
       USING ERRCODE = 'foreign_key_violation',
             HINT = format('Add it first: INSERT INTO eiot.tenant (tenant_id, name) VALUES (%L, ''its name'');', tenant_id);

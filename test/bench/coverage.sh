@@ -57,6 +57,8 @@ header "Coverage, medians of $ROUNDS runs in turn:"
 compare 'coverage_gap by tenant, sequential scan / FILTER by hand' '<=1.05' "$scan" "$aggregate" "$scan" "$by_hand"
 compare 'the same with 2 workers / with none' '<=0.55' \
   "$scan; SET max_parallel_workers_per_gather = 2; SET parallel_leader_participation = off" "$aggregate" "$scan; RESET max_parallel_workers_per_gather" "$aggregate"
+compare '  ... by hand with 2 workers / with none, for orientation' - \
+  "$scan; SET max_parallel_workers_per_gather = 2; SET parallel_leader_participation = off" "$by_hand" "$scan; RESET max_parallel_workers_per_gather" "$by_hand"
 compare 'coverage view, all tenants / sequential scan by hand' '<=0.20' "$plain" "$view" "$scan" "$by_hand"
 
 # One tenant, executed from prepared statements, each with the best index that a hand can make for it.
