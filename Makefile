@@ -2,19 +2,13 @@
 EXTENSION = eiot
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" eiot.control)
 MODULE_big = eiot
-OBJS = \
-	src/eiot.o \
-	src/classify/fingerprint.o \
-	src/classify/labels.o \
-	src/classify/literals.o \
-	src/classify/oui.o \
-	src/classify/prefilter.o \
-	src/coverage/coverage.o \
-	src/coverage/coverage_agg.o \
-	src/coverage/count_reason.o
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard $(addprefix src/, *.c classify/*.c coverage/*.c proration/*.c watch/*.c))))
 
 # The install script is these files, in this order.
-SQL_PARTS = $(addprefix sql/, schema.sql classify.sql oui.sql device_type.sql fingerprint.sql starter_fingerprints.sql coverage.sql entitlement.sql inventory.sql import.sql)
+SQL_PARTS = $(wildcard $(addprefix sql/, \
+	schema.sql classify.sql oui.sql device_type.sql fingerprint.sql starter_fingerprints.sql \
+	coverage.sql entitlement.sql proration.sql inventory.sql lifecycle.sql timeline.sql charges.sql purchase.sql \
+	import.sql watch.sql report.sql bi.sql access.sql statistics.sql))
 
 DATA_built = eiot--$(EXTVERSION).sql
 DATA = $(wildcard sql/updates/eiot--*--*.sql)

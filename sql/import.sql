@@ -489,10 +489,3 @@ END
 $$;
 COMMENT ON FUNCTION eiot.import_device_info(regclass, uuid, jsonb, text) IS
   'Imports advanced-hunting DeviceInfo rows into an inventory and returns rows read, distinct devices in them, devices stored or changed, rows rejected. Of several rows of a device the newest by Timestamp wins, also against what is stored; a column missing from the whole export keeps what is stored. A bad row: with on_error abort 22xxx naming it, nothing is imported; with reject it goes to eiot.import_reject. 23503 for an unknown tenant, 42809 for a relation that is no inventory, 22023 for a body that is none';
-
--- The shipped rows are too few for autovacuum ever to look at them, and without
--- statistics plans are made for hundreds of rules.
-ANALYZE eiot.counting_rule;
-ANALYZE eiot.sku;
-ANALYZE eiot.device_type;
-ANALYZE eiot.fingerprint;
