@@ -263,11 +263,19 @@ SELECT is_empty($$
    WHERE a.aggcombinefn = 0 AND a.aggkind = 'n'
 $$, 'every aggregate has a combine function');
 
+-- A state that holds a set is no SQL type, and must be able to travel between processes.
+PREPARE set_states AS VALUES
+  ('peak'::name);                -- all spans: which of them overlap is known when they are sorted
+SELECT set_has('set_states', $$
+  SELECT r.proname
+    FROM pg_aggregate a JOIN routine r ON r.oid = a.aggfnoid JOIN pg_type t ON t.oid = a.aggtranstype
+   WHERE t.typtype = 'p'
+$$, 'no aggregate has a pseudo-type as its state but those that hold sets');
 SELECT is_empty($$
   SELECT r.signature
     FROM pg_aggregate a JOIN routine r ON r.oid = a.aggfnoid JOIN pg_type t ON t.oid = a.aggtranstype
-   WHERE t.typtype = 'p'
-$$, 'no aggregate has a pseudo-type as its state');
+   WHERE t.typtype = 'p' AND 0 IN (a.aggserialfn, a.aggdeserialfn, a.aggcombinefn, a.aggtransspace)
+$$, 'and these can be sent between processes, and tell the planner their size');
 
 SELECT is_empty($$
   SELECT r.signature
