@@ -5,7 +5,6 @@
 #include "eiot.h"
 
 #include "access/htup_details.h"
-#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_enum.h"
 #include "catalog/pg_type.h"
@@ -128,23 +127,6 @@ count_reason_oid(CountReason reason)
 {
 	know_enums();
 	return reason_oids[reason];
-}
-
-/*
- * Other sessions' changes of a table are heard of when a relation is locked,
- * which a statement that only calls functions on constants never does.  So that
- * each statement sees what was committed before it, listen once in each.
- */
-void
-hear_of_changes(void)
-{
-	static TimestampTz last_statement = 0;
-	TimestampTz statement = GetCurrentStatementStartTimestamp();
-
-	if (likely(statement == last_statement))
-		return;
-	last_statement = statement;
-	AcceptInvalidationMessages();
 }
 
 /*

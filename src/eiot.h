@@ -45,9 +45,6 @@ extern DeviceClass device_class_from_oid(Oid value);
 extern Oid	device_class_oid(DeviceClass device_class);
 extern Oid	count_reason_oid(CountReason reason);
 
-/* To be called before what is kept of a table is used; see eiot.c. */
-extern void hear_of_changes(void);
-
 /* Folds case and drops what spellings differ in; see eiot.c. */
 #define LABEL_SIZE 48
 extern bool fold_label(const text *label, char *folded);

@@ -2,30 +2,18 @@
  * oui.c
  *		Vendor of a MAC address, from a copy of eiot.oui in the backend's memory.
  *
- * The copy is read on first use and again after the table changed: its trigger
- * invalidates the table's relcache entry, which every backend hears of as soon
- * as the change is committed.  Nearly all addresses need one look-up, that of
- * their first 24 bits, whose entry tells whether longer prefixes lie below it.
+ * Nearly all addresses need one look-up, that of their first 24 bits, whose
+ * entry tells whether longer prefixes lie below it.
  */
 #include "eiot.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
-#include "access/xact.h"
-#include "catalog/namespace.h"
-#include "commands/trigger.h"
 #include "common/hashfn.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/inet.h"
-#include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
-#include "utils/snapmgr.h"
 
-PG_FUNCTION_INFO_V1(eiot_table_changed);
+#include "kept.h"
+
 PG_FUNCTION_INFO_V1(eiot_oui_vendor);
 
 #define MAC_BITS 48
@@ -59,28 +47,7 @@ typedef struct OuiBlock
 
 static MemoryContext oui_context = NULL;
 static oui_hash *oui_blocks = NULL;
-static Oid	oui_relid = InvalidOid;
-static bool oui_stale = true;
-static bool oui_for_this_transaction = false;
-
-static void
-forget_oui(Datum arg, Oid relid)
-{
-	(void) arg;
-	if (relid == InvalidOid || relid == oui_relid)
-		oui_stale = true;
-}
-
-/* A copy that an old snapshot saw must not outlive its transaction. */
-static void
-end_of_transaction(XactEvent event, void *arg)
-{
-	(void) event;
-	(void) arg;
-	if (oui_for_this_transaction)
-		oui_stale = true;
-	oui_for_this_transaction = false;
-}
+static Kept kept_oui = {.tables = {"oui"}};
 
 static inline uint64
 block_key(uint64 address, int bits)
@@ -113,58 +80,23 @@ enter_block(oui_hash *blocks, uint64 key)
 static void
 read_oui(void)
 {
-	static bool callbacks_registered = false;
-	Relation	rel;
-	SysScanDesc scan;
-	Snapshot	snapshot;
-	HeapTuple	tuple;
+	KeptRows	rows;
+	Datum		values[Natts_oui];
+	bool		nulls[Natts_oui];
 	MemoryContext context;
 	oui_hash   *blocks;
 
-	if (!callbacks_registered)
-	{
-		CacheRegisterRelcacheCallback(forget_oui, (Datum) 0);
-		RegisterXactCallback(end_of_transaction, NULL);
-		callbacks_registered = true;
-	}
-
-	oui_relid = get_relname_relid("oui", get_namespace_oid("eiot", false));
-	if (!OidIsValid(oui_relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("table eiot.oui does not exist"),
-				 errhint("The library and the extension's SQL differ; run ALTER EXTENSION eiot UPDATE.")));
-	rel = table_open(oui_relid, AccessShareLock);
-	if (RelationGetNumberOfAttributes(rel) != Natts_oui)
-		elog(ERROR, "eiot.oui has %d columns", RelationGetNumberOfAttributes(rel));
-
-	/* What changes from here on makes the copy stale again. */
-	oui_stale = false;
-
+	start_keeping(&kept_oui);
 	context = AllocSetContextCreate(CurrentMemoryContext, "eiot address blocks",
 									ALLOCSET_DEFAULT_SIZES);
 	blocks = oui_create(context, 1024, NULL);
-
-	/*
-	 * The newest committed rows, not those of the transaction's snapshot: the
-	 * copy stays.  While workers run no new snapshot can be taken.
-	 */
-	oui_for_this_transaction = IsInParallelMode();
-	snapshot = RegisterSnapshot(oui_for_this_transaction ? GetActiveSnapshot() : GetLatestSnapshot());
-	scan = systable_beginscan(rel, InvalidOid, false, snapshot, 0, NULL);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	open_rows(&rows, &kept_oui, 0, Natts_oui);
+	while (next_row(&rows, values, nulls))
 	{
-		Datum		values[Natts_oui];
-		bool		nulls[Natts_oui];
-		uint64		address;
-		int			bits;
+		uint64		address = mac_to_uint64(DatumGetMacaddrP(values[Anum_oui_prefix - 1]));
+		int			bits = DatumGetInt16(values[Anum_oui_bits - 1]);
 		OuiBlock   *parent;
 		MemoryContext old_context;
-
-		CHECK_FOR_INTERRUPTS();
-		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
-		address = mac_to_uint64(DatumGetMacaddrP(values[Anum_oui_prefix - 1]));
-		bits = DatumGetInt16(values[Anum_oui_bits - 1]);
 
 		old_context = MemoryContextSwitchTo(context);
 		enter_block(blocks, block_key(address, bits))->vendor =
@@ -177,15 +109,14 @@ read_oui(void)
 		else if (bits == 36)
 			parent->has_36 = true;
 	}
-	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	table_close(rel, AccessShareLock);
+	close_rows(&rows);
 
 	if (oui_context)
 		MemoryContextDelete(oui_context);
 	MemoryContextSetParent(context, TopMemoryContext);
 	oui_context = context;
 	oui_blocks = blocks;
+	finish_keeping(&kept_oui);
 }
 
 /* eiot.oui_vendor(macaddr) */
@@ -201,8 +132,7 @@ eiot_oui_vendor(PG_FUNCTION_ARGS)
 	/* The bit for addresses that somebody made up: virtual or randomized. */
 	if (mac->a & 0x02)
 		PG_RETURN_NULL();
-	hear_of_changes();
-	if (unlikely(oui_stale))
+	if (unlikely(!is_current(&kept_oui)))
 		read_oui();
 
 	block = oui_lookup(oui_blocks, block_key(address, 24));
@@ -227,21 +157,4 @@ eiot_oui_vendor(PG_FUNCTION_ARGS)
 	result = palloc(VARSIZE_ANY(vendor));
 	memcpy(result, vendor, VARSIZE_ANY(vendor));
 	PG_RETURN_TEXT_P(result);
-}
-
-/* eiot.table_changed(), trigger */
-Datum
-eiot_table_changed(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigdata = (TriggerData *) fcinfo->context;
-
-	if (!CALLED_AS_TRIGGER(fcinfo) ||
-		!TRIGGER_FIRED_AFTER(trigdata->tg_event) ||
-		!TRIGGER_FIRED_FOR_STATEMENT(trigdata->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" must be fired after a statement by the trigger manager",
-						"eiot.table_changed")));
-	CacheInvalidateRelcacheByRelid(RelationGetRelid(trigdata->tg_relation));
-	PG_RETURN_POINTER(NULL);
 }

@@ -66,7 +66,7 @@ server=$top/src/classify/fingerprint.c
 [[ $(wc -l < "$tmp/has_folding_letters.h") -gt 5 ]] || give_up "has_folding_letters() is no longer in $server"
 for line in 'options = PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C | PCRE2_USE_OFFSET_LIMIT;' 'options |= PCRE2_CASELESS;' 'options |= PCRE2_DOTALL;' \
   'options |= PCRE2_DOTALL | PCRE2_MULTILINE;'; do
-  grep -qF "$line" "$server" || give_up "options of patterns changed in $server: bring options_of() in property.c up to date"
+  grep -qF "$line" "$top/src/classify/pattern.c" || give_up 'options of patterns changed in pattern.c: bring options_of() in property.c up to date'
 done
 
 say "build with $(clang --version | head -n 1)"
