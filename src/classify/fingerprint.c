@@ -120,8 +120,8 @@ first_match(Kind *kind, const char *evidence, size_t length)
 {
 	int			words = prefilter_words(kind->prefilter);
 
-	prefilter_scan(kind->prefilter, (const unsigned char *) evidence, length, kind->candidates);
-	if (unlikely(has_folding_letters((const unsigned char *) evidence, length)))
+	if (prefilter_scan(kind->prefilter, (const unsigned char *) evidence, length, kind->candidates) &&
+		has_folding_letters((const unsigned char *) evidence, length))
 		memset(kind->candidates, 0xff, sizeof(uint64_t) * words);
 	for (int word = 0; word < words; word++)
 	{

@@ -392,12 +392,14 @@ literal_stands_at(const Literal *literal, const unsigned char *evidence, size_t 
 
 /*
  * Sets the bits of the rules that may match the evidence.  Rules that are not
- * set cannot; ASCII letters are taken as equal whatever their case.
+ * set cannot; ASCII letters are taken as equal whatever their case.  True if the
+ * evidence goes beyond ASCII.
  */
-void
+bool
 prefilter_scan(Prefilter *prefilter, const unsigned char *evidence, size_t length, uint64_t *candidates)
 {
 	uint32_t	gram = 0;
+	unsigned char all_bytes = 0;
 	int			nfound = 0;
 
 	memcpy(candidates, prefilter->always, sizeof(uint64_t) * prefilter->words);
@@ -406,6 +408,7 @@ prefilter_scan(Prefilter *prefilter, const unsigned char *evidence, size_t lengt
 		uint32_t	bit;
 		uint32_t	slot;
 
+		all_bytes |= evidence[i];
 		gram = gram << 8 | fold(evidence[i]);
 		bit = gram_hash(gram) >> (32 - BITMAP_BITS);
 		if ((prefilter->bitmap[bit / 64] >> (bit % 64) & 1) == 0 || i < GRAM - 1)
@@ -450,4 +453,5 @@ prefilter_scan(Prefilter *prefilter, const unsigned char *evidence, size_t lengt
 	}
 	for (int i = 0; i < nfound; i++)
 		prefilter->found[prefilter->found_list[i] / 64] = 0;
+	return all_bytes >= 0x80;
 }

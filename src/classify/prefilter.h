@@ -20,7 +20,7 @@ typedef void *(*PrefilterAllocate) (size_t size);
 extern Prefilter *make_prefilter(const PatternLiterals *rules, int nrules,
 								 PrefilterAllocate allocate);
 extern int	prefilter_words(const Prefilter *prefilter);
-extern void prefilter_scan(Prefilter *prefilter, const unsigned char *evidence, size_t length,
+extern bool prefilter_scan(Prefilter *prefilter, const unsigned char *evidence, size_t length,
 						   uint64_t *candidates);
 
 #endif							/* EIOT_PREFILTER_H */
