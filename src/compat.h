@@ -20,6 +20,11 @@
 		ereport(ERROR, __VA_ARGS__); \
 		return dummy_value; \
 	} while (0)
+#define errsave(escontext, ...) \
+	do { \
+		(void) (escontext); \
+		ereport(ERROR, __VA_ARGS__); \
+	} while (0)
 #define ESCONTEXT(fcinfo) NULL
 #else
 #include "nodes/miscnodes.h"
