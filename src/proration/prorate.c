@@ -295,14 +295,14 @@ local_days(const ProrationPolicy *policy, const Bounds *bounds, pg_tz *zone)
 {
 	bool		inclusive = policy->ends == ENDS_INCLUSIVE;
 	TimestampTz to = bounds->span.to;
-	Span		days;
+	Span		result;
 
 	/* A range that ends with midnight itself has begun the day. */
 	if (inclusive && bounds->to_inclusive)
 		to++;
-	days.from = local_day(bounds->span.from, zone, false);
-	days.to = local_day(to, zone, inclusive);
-	return days;
+	result.from = local_day(bounds->span.from, zone, false);
+	result.to = local_day(to, zone, inclusive);
+	return result;
 }
 
 /* The same with tstzrange */
