@@ -2,7 +2,7 @@
 EXTENSION = eiot
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" eiot.control)
 MODULE_big = eiot
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard $(addprefix src/, *.c classify/*.c coverage/*.c proration/*.c watch/*.c))))
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard $(addprefix src/, *.c access/*.c classify/*.c coverage/*.c proration/*.c watch/*.c))))
 
 # The install script is these files, in this order.
 SQL_PARTS = $(wildcard $(addprefix sql/, \

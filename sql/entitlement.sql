@@ -163,7 +163,7 @@ SELECT pg_catalog.pg_extension_config_dump('eiot.monitoring_off_monitoring_off_i
 
 -- In two parts: where nothing was ever switched off, which is nearly everywhere, valid stays a column that
 -- a condition finds by index.
-CREATE VIEW eiot.entitlement_capacity AS
+CREATE VIEW eiot.entitlement_capacity WITH (security_invoker = true) AS
   SELECT e.entitlement_id, e.tenant_id, e.sku_id, e.valid, eiot.unit_capacity(e.units, s.devices_per_unit) AS capacity
     FROM eiot.entitlement e
     JOIN eiot.sku s ON s.sku_id OPERATOR(pg_catalog.=) e.sku_id AND s.devices_per_unit OPERATOR(pg_catalog.>) 0
@@ -211,8 +211,7 @@ END;
 COMMENT ON FUNCTION eiot.capacity_at(uuid, timestamptz) IS
   'Devices that the tenant''s licenses cover at an instant: units in effect times devices_per_unit. Suspended and locked-out units give nothing, those in warning unless eiot.count_warning_units is off; eiot.unlimited() for an unlimited trial; 0 for nothing, while monitoring is off, and for unknown tenants; null of null; 22003 beyond bigint';
 
--- Spelled out, for a function's tables are read with the rights of who asks, a view's with its owner's.
-CREATE VIEW eiot.capacity AS
+CREATE VIEW eiot.capacity WITH (security_invoker = true) AS
   SELECT t.tenant_id, COALESCE(c.capacity, 0) AS capacity
     FROM eiot.tenant t
     LEFT JOIN (SELECT e.tenant_id, eiot.capacity(eiot.coverage_agg(eiot.coverage(0, e.capacity))) AS capacity
@@ -267,9 +266,11 @@ BEGIN
   IF NOT FOUND THEN
     RAISE EXCEPTION 'tenant % does not exist', tenant_id
       USING ERRCODE = 'foreign_key_violation',
-            HINT = format('Add it first: INSERT INTO eiot.tenant (tenant_id, name) VALUES (%L, ''its name'');', tenant_id);
+            HINT = CASE WHEN row_security_active('eiot.tenant') AND NOT eiot.access_to_all('manager')
+                        THEN 'Or it does, and you have no access to it.'
+                        ELSE format('Add it first: INSERT INTO eiot.tenant (tenant_id, name) VALUES (%L, ''its name'');', tenant_id) END;
   END IF;
 END
 $$;
 COMMENT ON FUNCTION eiot.check_tenant(uuid) IS
-  'Raises 23503, with the statement that adds it, for a tenant that does not exist, and 22004 for null';
+  'Raises 23503 for a tenant that does not exist or that the user has no access to, with the statement that adds it for who may, and 22004 for null';

@@ -64,7 +64,7 @@ SELECT pg_catalog.pg_extension_config_dump('eiot.fingerprint_fingerprint_id_seq'
 CREATE INDEX fingerprint_kind_order ON eiot.fingerprint (kind, shipped, origin, ordinal, fingerprint_id);
 COMMENT ON INDEX eiot.fingerprint_kind_order IS 'The rules of a kind in the order in which they are tried';
 
-CREATE VIEW eiot.fingerprint_in_use AS
+CREATE VIEW eiot.fingerprint_in_use WITH (security_invoker = true) AS
   SELECT f.*
     FROM eiot.fingerprint f
    WHERE f.origin OPERATOR(pg_catalog.<>) 'starter'

@@ -156,7 +156,8 @@ BEGIN
                  'The override, else what the labels say, else what the evidence was identified as');
   EXECUTE format('COMMENT ON COLUMN %s.count_key IS %L', inventory,
                  'What of the counting rules neither time nor rule changes, for eiot.counts');
-  EXECUTE format('CREATE VIEW %I.%I AS %s', in_schema, table_name || '_coverage',
+  PERFORM eiot.limit_to_tenants(inventory);
+  EXECUTE format('CREATE VIEW %I.%I WITH (security_invoker = true) AS %s', in_schema, table_name || '_coverage',
                  eiot.coverage_query(inventory, 'pg_catalog.now()'));
   EXECUTE format('COMMENT ON VIEW %I.%I IS %L', in_schema, table_name || '_coverage',
                  format('Coverage of every tenant now, from the devices in %s: devices of any kind, those that count, capacity (null beside unlimited = true), standalone licenses missing, devices that could still be covered, counted by capacity', inventory));
@@ -166,6 +167,21 @@ $$;
 COMMENT ON FUNCTION eiot.create_inventory(text, integer, name) IS
   'Makes an inventory, a table of devices that the caller owns, and its view <name>_coverage. name is written as in SQL, with or without a schema; partitions above 0 partitions by hash of the tenant. 42P07 where it exists, 22023 for a number of partitions out of 0 to 1024, 42622 for a name over 54 bytes, 3F000 without a schema';
 
+CREATE FUNCTION eiot.coverage_views(inventory regclass) RETURNS SETOF regclass
+  LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 1000 ROWS 1
+BEGIN ATOMIC
+  SELECT DISTINCT c.oid::regclass
+    FROM pg_rewrite r
+    JOIN pg_class c ON c.oid = r.ev_class AND c.relkind = 'v'
+    JOIN pg_depend t ON t.classid = 'pg_rewrite'::regclass AND t.objid = r.oid
+                    AND t.refclassid = 'pg_class'::regclass AND t.refobjid = coverage_views.inventory
+    JOIN pg_depend f ON f.classid = 'pg_rewrite'::regclass AND f.objid = r.oid
+                    AND f.refclassid = 'pg_proc'::regclass
+                    AND f.refobjid = 'eiot.counts(smallint, timestamptz, bigint, timestamptz)'::regprocedure;
+END;
+COMMENT ON FUNCTION eiot.coverage_views(regclass) IS
+  'The coverage view of an inventory, whatever it and the table are called by now, and copies of it; none of null and of what is no inventory';
+
 CREATE FUNCTION eiot.release_inventory(inventory regclass) RETURNS void
   LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 10000
   SET search_path = pg_catalog, pg_temp
@@ -174,18 +190,18 @@ DECLARE
   dependent record;
 BEGIN
   PERFORM eiot.check_inventory(inventory);
-  -- Its coverage view, whatever it and the table are called by now.
-  FOR dependent IN
-    SELECT DISTINCT r.ev_class::regclass AS view
-      FROM pg_rewrite r
-      JOIN pg_depend t ON t.classid = 'pg_rewrite'::regclass AND t.objid = r.oid
-                      AND t.refclassid = 'pg_class'::regclass AND t.refobjid = inventory
-      JOIN pg_depend f ON f.classid = 'pg_rewrite'::regclass AND f.objid = r.oid
-                      AND f.refclassid = 'pg_proc'::regclass
-                      AND f.refobjid = 'eiot.counts(smallint, timestamptz, bigint, timestamptz)'::regprocedure
-     WHERE (SELECT c.relkind FROM pg_class c WHERE c.oid = r.ev_class) = 'v'
-  LOOP
+  FOR dependent IN SELECT v AS view FROM eiot.coverage_views(inventory) v LOOP
     EXECUTE format('DROP VIEW %s', dependent.view);
+  END LOOP;
+  -- Row-level security stays, so that nobody sees more than before: without policies nobody but the owner sees a row.
+  FOR dependent IN
+    SELECT DISTINCT p.polname
+      FROM pg_policy p
+      JOIN pg_depend d ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid AND d.refclassid = 'pg_proc'::regclass
+      JOIN pg_proc f ON f.oid = d.refobjid AND f.pronamespace = 'eiot'::regnamespace
+     WHERE p.polrelid = inventory
+  LOOP
+    EXECUTE format('DROP POLICY %I ON %s', dependent.polname, inventory);
   END LOOP;
   FOR dependent IN
     SELECT c.conname
@@ -199,7 +215,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eiot.release_inventory(regclass) IS
-  'Makes an inventory independent of the extension before DROP EXTENSION, which refuses while one depends on it: drops its coverage view and its reference to eiot.tenant, keeps every row, and the classes as text. 42809 for a relation that is not an inventory';
+  'Makes an inventory independent of the extension before DROP EXTENSION, which refuses while one depends on it: drops its coverage view, its policies and its reference to eiot.tenant, keeps every row, and the classes as text. Row-level security stays on, so that none but the owner sees a row until you turn it off. 42809 for a relation that is not an inventory';
 
 CREATE FUNCTION eiot.coverage_at(inventory regclass, as_of timestamptz DEFAULT pg_catalog.now())
   RETURNS TABLE (tenant_id uuid, tenant text, devices bigint, counted bigint, capacity bigint, unlimited boolean,

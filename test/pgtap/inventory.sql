@@ -5,7 +5,7 @@ SET LOCAL client_min_messages = warning;
 SET LOCAL TimeZone = 'UTC';
 SET LOCAL jit = off;
 
-SELECT plan(172);
+SELECT plan(186);
 
 -- The functions here have bodies in strings: they must not hold the extension.
 CREATE FUNCTION pg_temp.t(n integer) RETURNS uuid
@@ -162,19 +162,34 @@ SELECT is(pg_temp.as_role('eiot_test_owner', statement), result, format('the own
   FROM (VALUES ('SELECT count(*) FROM theirs.device', '1'), ('SELECT count(*) FROM theirs.device_coverage', '42501'),
                ('SELECT count(*) FROM eiot.coverage_at(''theirs.device'')', '42501'), ('SELECT eiot.import_device_info(''theirs.device'', pg_temp.t(1), ''[]'')', '42501'),
                ('SELECT eiot.import_subscribed_skus(pg_temp.t(1), ''[]'')', '42501')) v(statement, result);
-GRANT SELECT ON eiot.tenant, eiot.counting_rule, eiot.entitlement_capacity TO eiot_test_owner;
-SELECT is(pg_temp.as_role('eiot_test_owner', statement), result, format('the owner, with SELECT on what the view reads: %s', statement))
-  FROM (VALUES ('SELECT counted FROM theirs.device_coverage WHERE tenant = ''Tenant 1''', '1'), ('SELECT counted FROM eiot.coverage_at(''theirs.device'') WHERE tenant = ''Tenant 1''', '1'),
+GRANT SELECT ON ALL TABLES IN SCHEMA eiot TO eiot_test_owner;
+SELECT is(pg_temp.as_role('eiot_test_owner', statement), result, format('the owner, with SELECT on all that the view reads but no access to tenants: %s', statement))
+  FROM (VALUES ('SELECT count(*) FROM theirs.device', '1'), ('SELECT count(*) FROM theirs.device_coverage', '0'), ('SELECT count(*) FROM eiot.coverage_at(''theirs.device'')', '0'),
+               ('SELECT sum(devices) FROM eiot.explain_count(''theirs.device'', ''c0000000-0000-4000-8000-000000000001'')', '23503')) v(statement, result);
+REVOKE SELECT ON ALL TABLES IN SCHEMA eiot FROM eiot_test_owner;
+SELECT eiot.grant_access('eiot_test_owner', 'reader', pg_temp.t(1));
+SELECT is(pg_temp.as_role('eiot_test_owner', statement), result, format('the owner, who reads a tenant: %s', statement))
+  FROM (VALUES ('SELECT counted FROM theirs.device_coverage', '1'), ('SELECT counted FROM eiot.coverage_at(''theirs.device'')', '1'),
                ('SELECT sum(devices) FROM eiot.explain_count(''theirs.device'', ''c0000000-0000-4000-8000-000000000001'')', '1'),
-               ('SELECT stored FROM eiot.import_device_info(''theirs.device'', ''c0000000-0000-4000-8000-000000000001'', ''[{"DeviceId": "b", "Timestamp": "2024-01-01"}]'')', '1'),
-               ('SELECT rejected FROM eiot.import_device_info(''theirs.device'', ''c0000000-0000-4000-8000-000000000001'', ''[{"DeviceId": "b"}]'', ''reject'')', '42501'),
+               ('SELECT stored FROM eiot.import_device_info(''theirs.device'', ''c0000000-0000-4000-8000-000000000001'', ''[{"DeviceId": "b", "Timestamp": "2024-01-01"}]'')', '42501'),
+               ('SELECT counted FROM asset.device_coverage LIMIT 1', '42501')) v(statement, result);
+SELECT eiot.grant_access('eiot_test_owner', 'manager', pg_temp.t(1));
+SELECT is(pg_temp.as_role('eiot_test_owner', statement), result, format('the owner, who manages a tenant: %s', statement))
+  FROM (VALUES ('SELECT stored FROM eiot.import_device_info(''theirs.device'', ''c0000000-0000-4000-8000-000000000001'', ''[{"DeviceId": "b", "Timestamp": "2024-01-01"}]'')', '1'),
+               ('SELECT rejected FROM eiot.import_device_info(''theirs.device'', ''c0000000-0000-4000-8000-000000000001'', ''[{"DeviceId": "b"}]'', ''reject'')', '1'),
+               ('SELECT stored FROM eiot.import_device_info(''theirs.device'', ''c0000000-0000-4000-8000-000000000002'', ''[]'')', '23503'),
                ('SELECT counted FROM asset.device_coverage LIMIT 1', '42501')) v(statement, result);
 GRANT USAGE ON SCHEMA theirs TO eiot_test_reader;
 SELECT is(pg_temp.as_role('eiot_test_reader', 'SELECT counted FROM theirs.device_coverage WHERE tenant = ''Tenant 1'''), '42501', 'a reader without a right');
 GRANT SELECT ON theirs.device_coverage TO eiot_test_reader;
 SELECT is(pg_temp.as_role('eiot_test_reader', statement), result, format('a reader with SELECT on the view alone: %s', statement))
-  FROM (VALUES ('SELECT counted FROM theirs.device_coverage WHERE tenant = ''Tenant 1''', '1'), ('SELECT count(*) FROM theirs.device', '42501'),
+  FROM (VALUES ('SELECT counted FROM theirs.device_coverage WHERE tenant = ''Tenant 1''', '42501'), ('SELECT count(*) FROM theirs.device', '42501'),
                ('SELECT count(*) FROM eiot.coverage_at(''theirs.device'')', '42501'), ('SELECT eiot.release_inventory(''theirs.device'')', '42501')) v(statement, result);
+SELECT eiot.grant_access('eiot_test_reader', 'reader', pg_temp.t(1));
+SELECT is(pg_temp.as_role('eiot_test_owner', 'SELECT eiot.grant_inventory(''theirs.device'', ''eiot_test_reader'')'), '', 'the owner grants the inventory');
+SELECT is(pg_temp.as_role('eiot_test_reader', statement), result, format('a reader of one tenant: %s', statement))
+  FROM (VALUES ('SELECT counted FROM theirs.device_coverage', '1'), ('SELECT count(*) FROM theirs.device_coverage', '1'), ('SELECT count(*) FROM theirs.device', '2'),
+               ('DELETE FROM theirs.device', '42501'), ('SELECT count(*) FROM eiot.coverage_at(''theirs.device'')', '1'), ('SELECT eiot.release_inventory(''theirs.device'')', '42501')) v(statement, result);
 SELECT isnt(to_regclass('theirs.device_coverage'), NULL, 'nobody but the owner releases it');
 
 -- ---- relations that are no inventory

@@ -135,7 +135,15 @@ PREPARE unsafe AS VALUES
   ('recog_example'),             -- catches errors: a subtransaction
   ('load_fingerprints'),         -- writes
   ('load_oui'),                  -- writes
-  ('identify_inventory');        -- writes
+  ('identify_inventory'),        -- writes
+  ('limit_to_tenants'),          -- alters a table
+  ('limit_to_managers_of_all'),  -- alters a table
+  ('record_changes_of'),         -- alters a table
+  ('record_change'),             -- trigger that writes
+  ('set_access_rights'),         -- grants
+  ('grant_access'),              -- grants
+  ('revoke_access'),             -- revokes
+  ('grant_inventory');           -- grants
 SELECT set_has('unsafe', $$SELECT DISTINCT proname FROM routine WHERE proparallel = 'u'$$,
                'no function is PARALLEL UNSAFE but those that write or start subtransactions');
 
@@ -175,7 +183,31 @@ $$, 'operators are immutable, strict and parallel safe');
 
 -- ---- security
 
-SELECT is_empty($$SELECT signature FROM routine WHERE prosecdef ORDER BY 1$$, 'nothing is SECURITY DEFINER');
+SELECT results_eq($$SELECT signature FROM routine WHERE prosecdef ORDER BY 1$$, $$VALUES ('eiot.record_change()')$$,
+                  'nothing is SECURITY DEFINER but the trigger that writes the audit');
+
+SELECT is_empty($$
+  SELECT r.name FROM relation r WHERE r.relkind = 'v'
+     AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = r.oid AND c.reloptions @> '{security_invoker=true}')
+   ORDER BY 1
+$$, 'every view is read with the rights of who asks');
+
+SELECT is_empty($$
+  SELECT r.name
+    FROM relation r
+   WHERE r.relkind IN ('r', 'p') AND NOT (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = r.oid)
+     AND (EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = r.oid AND a.attname ~ 'tenant' AND NOT a.attisdropped)
+          OR EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = r.oid AND t.tgfoid = 'eiot.record_change()'::regprocedure))
+   ORDER BY 1
+$$, 'every table that names a tenant, and every table under audit, is under row-level security');
+
+SELECT is_empty($$
+  SELECT r.name FROM relation r
+   WHERE r.relkind IN ('r', 'p')
+     AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = r.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped)
+     AND NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = r.oid AND p.polname = 'reader' AND p.polcmd = 'r')
+   ORDER BY 1
+$$, 'and shows its readers their tenants');
 
 SELECT is_empty($$
   SELECT signature
@@ -436,6 +468,8 @@ $$, 'plpgsql_check: no function is slower than it need be');
 PREPARE injectable AS VALUES
   ('keep_user_row'::name),     -- a list of %I = ($1).%I
   ('release_inventory'),       -- format() in a subquery
+  ('limit_to_tenants'),        -- format() of constants, and a regclass
+  ('set_access_rights'),       -- rights named in a constant, column names by quote_ident()
   ('import_device_info');      -- format() with names out of a constant, and a regclass
 SELECT set_has('injectable', $$SELECT DISTINCT proname FROM finding WHERE level = 'security'$$,
                'plpgsql_check: no SQL is executed that a caller can put words into, but what was read by a person');

@@ -82,28 +82,37 @@ like(fails($node, 'd', '42501', q{SELECT eiot.create_inventory('own.device')}, a
 
 # ---- reading alone
 
+# Views are read with the rights of who asks, and rows are shown to who has access to their tenants.
 $node->safe_psql('d', q{
 CREATE ROLE viewer LOGIN;
 GRANT USAGE ON SCHEMA asset TO viewer;
 GRANT SELECT ON asset.device_coverage, eiot.capacity TO viewer;
 });
-is($node->safe_psql('d', qq{
-		SELECT count(*) FROM asset.device_coverage;
-		SELECT capacity FROM eiot.capacity WHERE tenant_id = '$id{fabrikam}';
-	}, as('viewer')), "8\n1200", 'a view takes no right but that to read it');
 isnt(fails($node, 'd', '42501', $_, as('viewer')), '', "not enough for: $_")
-  for 'SELECT FROM asset.device', 'SELECT FROM eiot.tenant', "SELECT eiot.capacity_at('$id{fabrikam}', now())";
+  for 'SELECT FROM asset.device_coverage', 'SELECT FROM eiot.capacity', 'SELECT FROM asset.device', 'SELECT FROM eiot.tenant',
+  "SELECT eiot.capacity_at('$id{fabrikam}', now())";
 
 $node->safe_psql('d', q{
 GRANT USAGE ON SCHEMA asset TO reporter;
 GRANT SELECT ON ALL TABLES IN SCHEMA eiot, asset TO reporter;
 });
 is($node->safe_psql('d', qq{
+		SELECT count(*) FROM eiot.coverage_at('asset.device', '2026-08-12');
+		SELECT count(*) FROM asset.device_coverage;
+		SELECT count(*) FROM asset.device;
+		SELECT count(*) FROM eiot.capacity;
+		SELECT eiot.capacity_at('$id{fabrikam}', '2026-08-12');
+	}, as('reporter')), "0\n0\n0\n0\n0", 'with rights on all tables but no access to any tenant nothing is seen');
+like(fails($node, 'd', '23503', "SELECT FROM eiot.explain_count('asset.device', '$id{proseware}')", as('reporter')),
+	qr/HINT:  Or it does, and you have no access to it\./, 'and a tenant is as if it were not there');
+
+$node->safe_psql('d', q{SELECT eiot.grant_access('reporter', 'reader')});
+is($node->safe_psql('d', qq{
 		SELECT gap FROM eiot.coverage_at('asset.device', '2026-08-12') WHERE tenant = 'Fabrikam';
 		SELECT count(*) FROM asset.device_coverage;
 		SELECT sum(devices) FROM eiot.explain_count('asset.device', '$id{proseware}', '2026-08-12');
 		SELECT capacity FROM eiot.capacity WHERE tenant_id = '$id{fabrikam}';
-	}, as('reporter')), "4\n8\n71\n1200", 'SELECT is enough to report');
+	}, as('reporter')), "4\n8\n71\n1200", 'a reader of all tenants reports on them');
 isnt(fails($node, 'd', '42501', $_, as('reporter')), '', "not enough to write: $_")
   for 'UPDATE eiot.sku SET devices_per_unit = 1', "SELECT FROM eiot.import_subscribed_skus('$id{fabrikam}', '[]')",
   "SELECT FROM eiot.import_device_info('asset.device', '$id{fabrikam}', '[]')";
@@ -111,7 +120,7 @@ isnt(fails($node, 'd', '42501', $_, as('reporter')), '', "not enough to write: $
 # ---- the whole job, without being superuser or owner
 
 $node->safe_psql('d', q{
-GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA eiot TO importer;
+SELECT eiot.grant_access('importer', 'manager');
 GRANT REFERENCES ON eiot.tenant TO importer;
 CREATE SCHEMA plant;
 GRANT USAGE, CREATE ON SCHEMA plant TO importer;
@@ -164,7 +173,7 @@ isnt(fails($node, 'd', $_->[0], $_->[1], as('importer')), '', "and no more: $_->
 # ---- eiot.count_warning_units
 
 $node->safe_psql('d', q{
-GRANT SELECT ON ALL TABLES IN SCHEMA eiot TO nobody_special;
+SELECT eiot.grant_access('nobody_special', 'reader');
 UPDATE eiot.sku SET devices_per_unit = 5 WHERE part_number = 'SPE_E5';
 });
 my $capacity = "SELECT eiot.capacity_at('$id{litware}', '2026-08-12')";
