@@ -86,13 +86,15 @@ CREATE TABLE eiot.tenant (
   tenant_id uuid PRIMARY KEY,
   name text NOT NULL CHECK (name <> ''),
   counting_rule text REFERENCES eiot.counting_rule (name) ON UPDATE CASCADE,
-  entitlements_as_of timestamptz
+  entitlements_as_of timestamptz,
+  entitlements_changed_at timestamptz
 );
 COMMENT ON TABLE eiot.tenant IS 'The tenants whose devices and licenses are set against each other';
 COMMENT ON COLUMN eiot.tenant.tenant_id IS 'Microsoft Entra tenant id';
 COMMENT ON COLUMN eiot.tenant.name IS 'What people call the tenant';
 COMMENT ON COLUMN eiot.tenant.counting_rule IS 'Rule that the tenant is pinned to; null: the one in force';
 COMMENT ON COLUMN eiot.tenant.entitlements_as_of IS 'Instant of the last body of subscribedSkus that was imported; older ones are refused';
+COMMENT ON COLUMN eiot.tenant.entitlements_changed_at IS 'When a step of the lifecycle was last recorded; null: never';
 SELECT pg_catalog.pg_extension_config_dump('eiot.tenant', '');
 
 CREATE TABLE eiot.entitlement (
@@ -105,14 +107,22 @@ CREATE TABLE eiot.entitlement (
   state text NOT NULL DEFAULT 'enabled' CHECK (state IN ('enabled', 'warning', 'suspended', 'locked_out')),
   valid tstzrange NOT NULL DEFAULT pg_catalog.tstzrange(pg_catalog.now(), NULL) CHECK (NOT pg_catalog.isempty(valid)),
   source text NOT NULL DEFAULT 'manual',
+  billing_frequency text CHECK (billing_frequency IN ('month', 'quarter', 'year')),
+  unit_price numeric CHECK (unit_price >= 0 AND unit_price < 'Infinity'),
+  currency text CHECK (currency ~ '^[A-Z]{3}$'),
+  billing_anchor date CHECK (pg_catalog.isfinite(billing_anchor)),
   recorded_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
   recorded_by text NOT NULL DEFAULT CURRENT_USER,
+  end_recorded_at timestamptz,
+  end_recorded_by text,
   CONSTRAINT entitlement_no_overlap
-    EXCLUDE USING gist (tenant_id WITH =, sku_id WITH =, subscription_id WITH =, state WITH =, valid WITH &&)
+    EXCLUDE USING gist (tenant_id WITH =, sku_id WITH =, subscription_id WITH =, state WITH =, valid WITH &&),
+  CONSTRAINT entitlement_price_whole_or_not
+    CHECK (pg_catalog.num_nulls(billing_frequency, unit_price, currency, billing_anchor) IN (0, 4))
 );
 COMMENT ON TABLE eiot.entitlement IS
   'Units of a SKU that a tenant holds, over time: a change closes a row and opens one, so any past instant is a query';
-COMMENT ON COLUMN eiot.entitlement.entitlement_id IS 'Key';
+COMMENT ON COLUMN eiot.entitlement.entitlement_id IS 'Key; each change of an entitlement gives it a new one';
 COMMENT ON COLUMN eiot.entitlement.tenant_id IS 'Whose units';
 COMMENT ON COLUMN eiot.entitlement.sku_id IS 'Of which product';
 COMMENT ON COLUMN eiot.entitlement.subscription_id IS
@@ -121,9 +131,17 @@ COMMENT ON COLUMN eiot.entitlement.units IS 'Units held; eiot.unlimited() for a 
 COMMENT ON COLUMN eiot.entitlement.assigned_units IS 'Units assigned to users (Graph: consumedUnits); may exceed units';
 COMMENT ON COLUMN eiot.entitlement.state IS 'enabled, warning (grace period), suspended or locked_out, as Graph divides prepaid units';
 COMMENT ON COLUMN eiot.entitlement.valid IS 'When the row was so; rows of one subscription and state never overlap';
-COMMENT ON COLUMN eiot.entitlement.source IS 'manual, or the import that keeps the row: subscribedSkus';
-COMMENT ON COLUMN eiot.entitlement.recorded_at IS 'When the row was written or closed';
-COMMENT ON COLUMN eiot.entitlement.recorded_by IS 'Who wrote or closed it';
+COMMENT ON COLUMN eiot.entitlement.source IS
+  'Who keeps the row: manual, subscribedSkus (the import) or lifecycle (eiot.purchase and the like)';
+COMMENT ON COLUMN eiot.entitlement.billing_frequency IS
+  'Length of a billing cycle: month, quarter or year; null, as the other three, for a row without a price';
+COMMENT ON COLUMN eiot.entitlement.unit_price IS 'Price of one unit for a billing cycle';
+COMMENT ON COLUMN eiot.entitlement.currency IS 'Currency of the price, three letters of ISO 4217';
+COMMENT ON COLUMN eiot.entitlement.billing_anchor IS 'Day (UTC) that billing cycles are counted from, as a rule that of the purchase';
+COMMENT ON COLUMN eiot.entitlement.recorded_at IS 'When the row was written';
+COMMENT ON COLUMN eiot.entitlement.recorded_by IS 'Who wrote it';
+COMMENT ON COLUMN eiot.entitlement.end_recorded_at IS 'When the row was closed; null for one that is open or was written with its end';
+COMMENT ON COLUMN eiot.entitlement.end_recorded_by IS 'Who closed it';
 SELECT pg_catalog.pg_extension_config_dump('eiot.entitlement', '');
 SELECT pg_catalog.pg_extension_config_dump('eiot.entitlement_entitlement_id_seq', '');
 

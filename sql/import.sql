@@ -220,6 +220,13 @@ BEGIN
   RETURN QUERY
   WITH body AS MATERIALIZED (
     SELECT s.* FROM jsonb_array_elements(body_rows) b CROSS JOIN LATERAL eiot.subscribed_sku(b) s
+  ), kept AS MATERIALIZED (
+    -- SKUs that eiot.purchase and the like keep: one keeper each, or their units would stand here twice.
+    SELECT e.sku_id, COALESCE(sum(e.units) FILTER (WHERE e.valid @> as_of AND e.state IN ('enabled', 'warning')), 0) AS units
+      FROM eiot.entitlement e
+     WHERE e.tenant_id = import_subscribed_skus.tenant_id
+       AND e.source = 'lifecycle' AND (upper_inf(e.valid) OR upper(e.valid) > as_of)
+     GROUP BY e.sku_id
   ), wanted AS (
     -- A SKU in the body always has its enabled row; that one carries what is assigned.
     SELECT b.sku_id, b.subscription_id, u.state, u.units,
@@ -227,7 +234,8 @@ BEGIN
       FROM body b
      CROSS JOIN LATERAL (VALUES ('enabled', b.enabled), ('warning', b.warning),
                                 ('suspended', b.suspended), ('locked_out', b.locked_out)) u(state, units)
-     WHERE u.state = 'enabled' OR u.units > 0
+     WHERE (u.state = 'enabled' OR u.units > 0)
+       AND NOT EXISTS (SELECT FROM kept p WHERE p.sku_id = b.sku_id)
   ), held AS MATERIALIZED (
     SELECT e.*
       FROM eiot.entitlement e
@@ -239,7 +247,7 @@ BEGIN
      WHERE (h.units, h.assigned_units) IS DISTINCT FROM (w.units, w.assigned_units)
   ), closed AS (
     UPDATE eiot.entitlement e
-       SET valid = tstzrange(d.held_since, as_of), recorded_at = now(), recorded_by = CURRENT_USER
+       SET valid = tstzrange(d.held_since, as_of), end_recorded_at = now(), end_recorded_by = CURRENT_USER
       FROM differing d
      WHERE e.entitlement_id = d.entitlement_id AND d.held_since < as_of
     RETURNING e.entitlement_id
@@ -257,37 +265,55 @@ BEGIN
     RETURNING e.entitlement_id
   ), opened AS (
     -- Counting what was closed makes sure that it is, before the new row is checked against it.
-    INSERT INTO eiot.entitlement (tenant_id, sku_id, subscription_id, units, assigned_units, state, valid, source)
+    INSERT INTO eiot.entitlement (tenant_id, sku_id, subscription_id, units, assigned_units, state, valid, source,
+                                  billing_frequency, unit_price, currency, billing_anchor)
     SELECT import_subscribed_skus.tenant_id, d.sku_id, d.subscription_id, d.units, d.assigned_units, d.state,
-           tstzrange(as_of, NULL), 'subscribedSkus'
+           tstzrange(as_of, NULL), 'subscribedSkus',
+           h.billing_frequency, h.unit_price, h.currency, h.billing_anchor
       FROM differing d
+      LEFT JOIN held h ON h.entitlement_id = d.entitlement_id
      WHERE d.units IS NOT NULL AND d.held_since IS DISTINCT FROM as_of
        AND (SELECT count(*) FROM closed) >= 0
     RETURNING entitlement_id
+  ), change AS (
+    SELECT d.sku_id, COALESCE(k.name, b.part_number, d.sku_id::text) AS name, d.subscription_id, COALESCE(b.part_number, k.part_number) AS part_number,
+           CASE WHEN b.sku_id IS NULL THEN 'closed'
+                WHEN EXISTS (SELECT FROM held h WHERE h.sku_id = d.sku_id AND h.subscription_id = d.subscription_id) THEN 'changed'
+                ELSE 'added' END AS change,
+           COALESCE(b.enabled, 0) AS enabled, COALESCE(b.warning, 0) AS warning, COALESCE(b.suspended, 0) AS suspended,
+           COALESCE(b.locked_out, 0) AS locked_out, COALESCE(b.assigned, 0) AS assigned,
+           NULLIF(concat_ws('; ',
+             CASE WHEN b.sku_id IS NOT NULL AND COALESCE(k.basis = 'import' AND k.devices_per_unit = 0, true)
+                  THEN 'unknown SKU, kept with 0 devices per unit: if it covers devices, UPDATE eiot.sku' END,
+             CASE WHEN b.assigned > b.enabled + b.warning
+                  THEN format('%s units assigned, %s in effect', b.assigned, b.enabled + b.warning) END), '') AS note
+      FROM (SELECT DISTINCT sku_id, subscription_id FROM differing) d
+      -- One that was met before, in an import for a tenant that the user knows nothing of, is hidden until it is held.
+      LEFT JOIN eiot.sku k ON k.sku_id = d.sku_id
+      LEFT JOIN body b ON b.sku_id = d.sku_id AND b.subscription_id = d.subscription_id
+    UNION ALL
+    -- Trials and legacy plans are no products of Graph.
+    SELECT p.sku_id, k.name, NULL, k.part_number, 'differs', b.enabled, b.warning, b.suspended, b.locked_out, b.assigned,
+           format('kept here by eiot.purchase and the like: %s units here, %s in the body; settle it with eiot.change_units', p.units, b.enabled + b.warning)
+      FROM kept p
+      JOIN eiot.sku k ON k.sku_id = p.sku_id AND k.kind NOT IN ('trial', 'legacy_plan')
+     CROSS JOIN LATERAL (
+       SELECT COALESCE(sum(b.enabled), 0)::bigint AS enabled, COALESCE(sum(b.warning), 0)::bigint AS warning, COALESCE(sum(b.suspended), 0)::bigint AS suspended,
+              COALESCE(sum(b.locked_out), 0)::bigint AS locked_out, COALESCE(sum(b.assigned), 0)::bigint AS assigned
+         FROM body b
+        WHERE b.sku_id = p.sku_id) b
+     WHERE p.units <> b.enabled + b.warning
   )
-  SELECT d.sku_id, COALESCE(b.part_number, k.part_number),
-         CASE WHEN b.sku_id IS NULL THEN 'closed'
-              WHEN EXISTS (SELECT FROM held h WHERE h.sku_id = d.sku_id AND h.subscription_id = d.subscription_id) THEN 'changed'
-              ELSE 'added' END,
-         COALESCE(b.enabled, 0), COALESCE(b.warning, 0), COALESCE(b.suspended, 0), COALESCE(b.locked_out, 0),
-         COALESCE(b.assigned, 0),
-         NULLIF(concat_ws('; ',
-           CASE WHEN b.sku_id IS NOT NULL AND COALESCE(k.basis = 'import' AND k.devices_per_unit = 0, true)
-                THEN 'unknown SKU, kept with 0 devices per unit: if it covers devices, UPDATE eiot.sku' END,
-           CASE WHEN b.assigned > b.enabled + b.warning
-                THEN format('%s units assigned, %s in effect', b.assigned, b.enabled + b.warning) END), '')
-    FROM (SELECT DISTINCT sku_id, subscription_id FROM differing) d
-    -- One that was met before, in an import for a tenant that the user knows nothing of, is hidden until it is held.
-    LEFT JOIN eiot.sku k ON k.sku_id = d.sku_id
-    LEFT JOIN body b ON b.sku_id = d.sku_id AND b.subscription_id = d.subscription_id
-   ORDER BY COALESCE(k.name, b.part_number, d.sku_id::text), d.subscription_id;
+  SELECT c.sku_id, c.part_number, c.change, c.enabled, c.warning, c.suspended, c.locked_out, c.assigned, c.note
+    FROM change c
+   ORDER BY c.name, c.subscription_id;
   IF FOUND OR newer IS DISTINCT FROM as_of THEN
     UPDATE eiot.tenant t SET entitlements_as_of = as_of WHERE t.tenant_id = import_subscribed_skus.tenant_id;
   END IF;
 END
 $$;
 COMMENT ON FUNCTION eiot.import_subscribed_skus(uuid, jsonb, timestamptz) IS
-  'Brings a tenant''s entitlements to the body of Graph GET /subscribedSkus as of an instant, and returns one row per SKU that changed (added, changed, closed), units by state. The same body again changes nothing; a SKU gone from it is closed; unknown SKUs are kept with 0 devices. 23503 for an unknown tenant, 22023/22004/22003/22P02 for a body that is none, 21000 for a SKU twice, 55000 where a newer body was imported; at REPEATABLE READ and above 40001 where another import came in between';
+  'Brings a tenant''s entitlements to the body of Graph GET /subscribedSkus as of an instant, and returns one row per SKU that changed (added, changed, closed), units by state. The same body again changes nothing; a SKU gone from it is closed; unknown SKUs are kept with 0 devices; a SKU that lifecycle functions keep is left alone, and told where its units differ. 23503 for an unknown tenant, 22023/22004/22003/22P02 for a body that is none, 21000 for a SKU twice, 55000 where a newer body was imported; at REPEATABLE READ and above 40001 where another import came in between';
 
 -- Defender advanced hunting: DeviceInfo
 

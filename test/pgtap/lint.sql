@@ -143,7 +143,10 @@ PREPARE unsafe AS VALUES
   ('set_access_rights'),         -- grants
   ('grant_access'),              -- grants
   ('revoke_access'),             -- revokes
-  ('grant_inventory');           -- grants
+  ('grant_inventory'),           -- grants
+  ('begin_step'), ('switch_on'), ('open_entitlement'), ('hold_entitlement'), ('replace_entitlement'),   -- write
+  ('start_trial'), ('purchase'), ('change_units'), ('assign_units'),                    -- write
+  ('turn_on'), ('turn_off'), ('cancel_legacy_plan'), ('purge_devices');                 -- write
 SELECT set_has('unsafe', $$SELECT DISTINCT proname FROM routine WHERE proparallel = 'u'$$,
                'no function is PARALLEL UNSAFE but those that write or start subtransactions');
 
