@@ -8,7 +8,7 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard $(addprefix src/, *.c access/*.c cla
 SQL_PARTS = $(wildcard $(addprefix sql/, \
 	schema.sql classify.sql oui.sql device_type.sql fingerprint.sql starter_fingerprints.sql \
 	coverage.sql entitlement.sql proration.sql inventory.sql lifecycle.sql timeline.sql charges.sql purchase.sql \
-	import.sql watch.sql report.sql bi.sql access.sql statistics.sql))
+	import.sql watch.sql page.sql report.sql bi.sql access.sql statistics.sql))
 
 DATA_built = eiot--$(EXTVERSION).sql
 DATA = $(wildcard sql/updates/eiot--*--*.sql)

@@ -90,6 +90,8 @@ SELECT eiot.limit_to_tenants('eiot.entitlement');
 SELECT eiot.limit_to_tenants('eiot.monitoring_off');
 SELECT eiot.limit_to_tenants('eiot.import_reject', '{INSERT,DELETE}');
 SELECT eiot.limit_to_tenants('eiot.device_import', '{INSERT}');
+SELECT eiot.limit_to_tenants('eiot.report_schedule');
+SELECT eiot.limit_to_tenants('eiot.report_run');
 
 ALTER TABLE eiot.access ENABLE ROW LEVEL SECURITY;
 CREATE POLICY reader ON eiot.access FOR SELECT
@@ -147,6 +149,8 @@ BEGIN ATOMIC
                  ('eiot.monitoring_off', ARRAY['INSERT', 'UPDATE', 'DELETE'], false),
                  ('eiot.import_reject', ARRAY['INSERT', 'DELETE'], false),
                  ('eiot.device_import', ARRAY['INSERT'], false),
+                 ('eiot.report_schedule', ARRAY['INSERT', 'UPDATE', 'DELETE'], false),
+                 ('eiot.report_run', ARRAY['INSERT', 'UPDATE', 'DELETE'], false),
                  -- what the import of subscribedSkus leaves on the tenant
                  ('eiot.tenant', ARRAY['UPDATE (entitlements_as_of)'], false),
                  -- UPDATE for the trigger keep_user_row, which looks for a shipped row
@@ -376,4 +380,4 @@ COMMENT ON FUNCTION eiot.record_changes_of(regclass) IS
 
 SELECT eiot.record_changes_of(relation)
   FROM (VALUES ('eiot.tenant'::regclass), ('eiot.entitlement'), ('eiot.monitoring_off'), ('eiot.access'), ('eiot.sku'),
-               ('eiot.counting_rule'), ('eiot.device_type'), ('eiot.device_import')) v(relation);
+               ('eiot.counting_rule'), ('eiot.device_type'), ('eiot.device_import'), ('eiot.report_schedule')) v(relation);

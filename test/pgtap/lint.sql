@@ -127,6 +127,9 @@ PREPARE unsafe AS VALUES
   ('release_inventory'),         -- alters them
   ('import_subscribed_skus'),    -- writes
   ('import_device_info'),        -- writes
+  ('schedule_report'),           -- writes
+  ('unschedule_report'),         -- writes
+  ('run_reports'),               -- writes
   ('device_info_problem'),       -- catches errors: a subtransaction
   ('subscribed_sku'),            -- catches errors: a subtransaction
   ('keep_user_row'),             -- trigger that writes
