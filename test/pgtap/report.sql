@@ -130,6 +130,38 @@ SELECT throws_ok(statement, code, NULL, what)
     ($$SELECT eiot.report_html('asset.device', period => '[2126-01-01,2126-02-01)')$$, '22023', 'a period to come')
   ) v(statement, code, what);
 
+-- ---- who may see what
+
+CREATE ROLE contoso_reader;
+CREATE ROLE contoso_manager;
+GRANT USAGE ON SCHEMA asset TO contoso_reader, contoso_manager;
+SELECT eiot.grant_access('contoso_reader', 'reader', pg_temp.t(2));
+SELECT eiot.grant_access('contoso_manager', 'manager', pg_temp.t(2));
+SELECT eiot.grant_inventory('asset.device', role::regrole) FROM (VALUES ('contoso_reader'), ('contoso_manager')) v(role);
+SELECT eiot.schedule_report('all', 'asset.device');
+SELECT eiot.schedule_report('fabrikam', 'asset.device', pg_temp.t(1));
+SELECT count(*) FROM eiot.run_reports('2026-08-01');
+SET LOCAL ROLE contoso_reader;
+SELECT eiot.report_html('asset.device', period => '[2026-07-01,2026-08-01)') AS page \gset
+RESET ROLE;
+SELECT is(pg_temp.texts('//h1', :'page'), '{"Contoso has all the licenses it needs"}', 'a reader of one tenant gets a page about that one');
+SELECT ok(:'page' NOT LIKE '%Fabrikam%' AND :'page' NOT LIKE '%Tailspin%', 'which names no other');
+SET LOCAL ROLE contoso_reader;
+SELECT throws_ok($$SELECT eiot.report_html('asset.device', 'f0000000-0000-4000-8000-000000000001', '[2026-07-01,2026-08-01)')$$, '23503', NULL, 'and none about another');
+SELECT throws_ok($$SELECT eiot.schedule_report('mine', 'asset.device', 'f0000000-0000-4000-8000-000000000002')$$, '42501', NULL, 'a reader schedules nothing');
+SELECT is((SELECT count(*) FROM eiot.report_run), 0::bigint, 'and sees no stored page about others, nor one about all');
+RESET ROLE;
+SET LOCAL ROLE contoso_manager;
+SELECT lives_ok($$SELECT eiot.schedule_report('contoso', 'asset.device', 'f0000000-0000-4000-8000-000000000002')$$, 'a manager of one tenant schedules reports about that one');
+SELECT throws_ok($$SELECT eiot.schedule_report('contoso', 'asset.device')$$, '42501', NULL, 'but none about all');
+SELECT throws_ok($$SELECT eiot.schedule_report('all', 'asset.device', 'f0000000-0000-4000-8000-000000000002')$$, '42501', NULL, 'and changes nobody else''s');
+SELECT results_eq($$SELECT name, error FROM eiot.run_reports('2026-08-01')$$, $$VALUES ('contoso', NULL)$$, 'and makes those that are due of them');
+RESET ROLE;
+SET LOCAL ROLE contoso_reader;
+SELECT is((SELECT array_agg(name) FROM eiot.report_run), '{contoso}', 'which the reader then sees');
+RESET ROLE;
+SELECT is((SELECT array_agg(created_by ORDER BY name) FROM eiot.report_run), ARRAY[current_user::text, 'contoso_manager', current_user::text], 'who made them');
+
 -- ---- everything from outside, hostile
 
 \set hostile '<script>alert(1)</script><img src=x onerror=alert(2)>"onload="x'' &amp; ]]> --> </style></title><svg onload=1>'
@@ -146,8 +178,9 @@ SELECT format('INSERT INTO %s (tenant_id, device_id, name, category, type, subty
                  FROM hostile, generate_series(4, 5) n, generate_series(1, 9) m, unnest(ARRAY[''IoT'', text]) WITH ORDINALITY c(c, i) WHERE m %% 2 = i - 1', :'inventory') AS fill \gset
 :fill;
 CREATE ROLE "<b onclick='x'>role";
-SELECT format('GRANT USAGE ON SCHEMA asset TO %1$I; GRANT SELECT ON ALL TABLES IN SCHEMA asset, eiot TO %1$I', '<b onclick=''x''>role') AS grants \gset
-:grants;
+GRANT USAGE ON SCHEMA asset TO "<b onclick='x'>role";
+SELECT eiot.grant_access('"<b onclick=''x''>role"', 'reader');
+SELECT eiot.grant_inventory(:'inventory', '"<b onclick=''x''>role"');
 SET LOCAL ROLE "<b onclick='x'>role";
 SELECT eiot.report_html(:'inventory', period => '[2026-07-01,2026-08-01)') AS page \gset
 SELECT eiot.report_html(:'inventory', pg_temp.t(4), '[2026-07-01,2026-08-01)') AS page_of_one \gset
