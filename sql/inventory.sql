@@ -140,9 +140,9 @@ BEGIN
     EXECUTE format('CREATE TABLE %1$I.%2$I PARTITION OF %1$I.%3$I FOR VALUES WITH (MODULUS %4$s, REMAINDER %5$s)',
                    in_schema, table_name || '_p' || i, table_name, partitions, i);
   END LOOP;
-  -- The coverage view reads nothing else.  last_seen is no key: so a tenant's
-  -- entries lie in the order of the heap, and its visibility map stays at hand.
-  EXECUTE format('CREATE INDEX %2$I ON %1$I.%3$I (tenant_id) INCLUDE (count_key, last_seen)',
+  -- The coverage view and the timeline read nothing else.  The times are no keys: so a
+  -- tenant's entries lie in the order of the heap, and its visibility map stays at hand.
+  EXECUTE format('CREATE INDEX %2$I ON %1$I.%3$I (tenant_id) INCLUDE (count_key, last_seen, first_seen)',
                  in_schema, table_name || '_count', table_name);
 
   inventory := format('%I.%I', in_schema, table_name)::regclass;

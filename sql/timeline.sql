@@ -35,3 +35,144 @@ CREATE AGGREGATE eiot.peak(active tstzrange) (
 );
 COMMENT ON AGGREGATE eiot.peak(tstzrange) IS
   'Largest number of ranges that overlap, and the first instant at which they do. Bounds as they are, open or closed, to the microsecond; an infinite bound is like none. Null and empty ranges are left out; without any: 0 devices, null instant';
+
+-- Coverage at every step.
+
+CREATE TYPE eiot.coverage_point AS (
+  tenant_id uuid, at timestamptz, counted bigint, capacity bigint, unlimited boolean, gap bigint,
+  max_gap bigint, max_gap_at timestamptz);
+COMMENT ON TYPE eiot.coverage_point IS 'Coverage of a tenant at an instant, and the largest gap until the next one';
+COMMENT ON COLUMN eiot.coverage_point.tenant_id IS 'Tenant';
+COMMENT ON COLUMN eiot.coverage_point.at IS 'The instant: the first of the step';
+COMMENT ON COLUMN eiot.coverage_point.counted IS 'Devices that count at that instant; null where no rule is in force';
+COMMENT ON COLUMN eiot.coverage_point.capacity IS 'Devices that are covered at that instant; null where unlimited';
+COMMENT ON COLUMN eiot.coverage_point.unlimited IS 'Is the capacity without limit?';
+COMMENT ON COLUMN eiot.coverage_point.gap IS 'Standalone licenses missing at that instant; null where no rule is in force';
+COMMENT ON COLUMN eiot.coverage_point.max_gap IS 'Standalone licenses missing at the worst instant of the step; null where no rule is in force during all of it';
+COMMENT ON COLUMN eiot.coverage_point.max_gap_at IS 'The first instant of the step at which so many are missing; null where none ever is';
+
+CREATE TYPE eiot.activity AS (starts timestamptz[], ends timestamptz[]);
+COMMENT ON TYPE eiot.activity IS 'When devices begin and cease to count';
+COMMENT ON COLUMN eiot.activity.starts IS 'Ascending: at each of these one device more counts';
+COMMENT ON COLUMN eiot.activity.ends IS 'Ascending: at each of these one device less counts';
+
+CREATE FUNCTION eiot.step_bounds("from" timestamptz, "to" timestamptz, step interval) RETURNS timestamptz[]
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'eiot_step_bounds';
+COMMENT ON FUNCTION eiot.step_bounds(timestamptz, timestamptz, interval) IS
+  'from, from + step, from + 2 * step and so on before to, and to itself; days and months as the session''s time zone has them. Empty where from is to, null of null; 22023 for infinite or inverted bounds, a step of which a part is negative or all are 0, and above 1,000,000 steps';
+
+CREATE FUNCTION eiot.rule_periods(counting_rule text, "from" timestamptz, "to" timestamptz)
+  RETURNS TABLE (bounds timestamptz[], ruled boolean[], counted_keys bigint[], inactive_after interval[])
+  LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 200 ROWS 1
+BEGIN ATOMIC
+  -- Where a rule ends there is none, unless another one begins there.  A rule under which no device becomes
+  -- inactive has the longest cut-off.
+  WITH change AS (
+    SELECT COALESCE(lower(r.valid)::timestamp AT TIME ZONE 'UTC', '-infinity') AS since, true AS ruled, r.counted_keys, r.inactive_after
+      FROM eiot.counting_rule r
+     WHERE rule_periods.counting_rule IS NULL AND NOT isempty(r.valid)
+    UNION ALL
+    SELECT upper(r.valid)::timestamp AT TIME ZONE 'UTC', false, 0, '0'
+      FROM eiot.counting_rule r
+     WHERE rule_periods.counting_rule IS NULL AND NOT isempty(r.valid) AND NOT upper_inf(r.valid)
+    UNION ALL
+    SELECT '-infinity', false, 0, '0'
+    UNION ALL
+    SELECT '-infinity', true, r.counted_keys, r.inactive_after
+      FROM eiot.counting_rule r
+     WHERE r.name = rule_periods.counting_rule
+  ), period AS (
+    SELECT DISTINCT ON (c.since) c.*
+      FROM change c
+     ORDER BY c.since, c.ruled DESC
+  ), within AS (
+    SELECT GREATEST(p.since, rule_periods."from") AS since, p.ruled, p.counted_keys,
+           COALESCE(p.inactive_after, '178000000 years') AS inactive_after
+      FROM (SELECT q.*, lead(q.since, 1, 'infinity') OVER (ORDER BY q.since) AS until FROM period q) p
+     WHERE p.since < rule_periods."to" AND p.until > rule_periods."from"
+  )
+  SELECT array_agg(w.since ORDER BY w.since) || rule_periods."to", array_agg(w.ruled ORDER BY w.since),
+         array_agg(w.counted_keys ORDER BY w.since), array_agg(w.inactive_after ORDER BY w.since)
+    FROM within w
+  HAVING count(*) > 0;
+END;
+COMMENT ON FUNCTION eiot.rule_periods(text, timestamptz, timestamptz) IS
+  'The counting rules from one instant to another: bounds, one more than periods, and for each period whether a rule is in force, and what of it eiot.active_spans needs. With a name, that rule all the time; no row where from is not before to';
+
+CREATE FUNCTION eiot.active_spans_accum(internal, count_key smallint, first_seen timestamptz, last_seen timestamptz,
+                                        bounds timestamptz[], counted_keys bigint[], inactive_after interval[])
+  RETURNS internal
+  LANGUAGE c IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 1 AS 'MODULE_PATHNAME', 'eiot_active_spans_accum';
+COMMENT ON FUNCTION eiot.active_spans_accum(internal, smallint, timestamptz, timestamptz, timestamptz[], bigint[], interval[]) IS
+  'Aggregate support: one more device';
+
+CREATE FUNCTION eiot.active_spans_final(internal) RETURNS eiot.activity
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME', 'eiot_active_spans_final';
+COMMENT ON FUNCTION eiot.active_spans_final(internal) IS
+  'Aggregate support: the devices as instants at which one begins or ceases to count; 54000 above 1 GB of them';
+
+CREATE AGGREGATE eiot.active_spans(count_key smallint, first_seen timestamptz, last_seen timestamptz,
+                                   bounds timestamptz[], counted_keys bigint[], inactive_after interval[]) (
+  SFUNC = eiot.active_spans_accum, STYPE = internal, SSPACE = 65536,
+  COMBINEFUNC = eiot.spans_combine, SERIALFUNC = eiot.spans_serialize, DESERIALFUNC = eiot.spans_deserialize,
+  FINALFUNC = eiot.active_spans_final,
+  PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE eiot.active_spans(smallint, timestamptz, timestamptz, timestamptz[], bigint[], interval[]) IS
+  'When the devices of a group begin and cease to count between the outer bounds, under the periods of eiot.rule_periods, which must be the same for all rows. Null first_seen: since ever; null last_seen: for ever; no rows: null. 22003 for a count key that is none, 22023 and 2202E for bounds that do not ascend or lists that do not fit';
+
+CREATE FUNCTION eiot.coverage_steps(starts timestamptz[], ends timestamptz[], bounds timestamptz[], ruled boolean[],
+                                    valid tstzrange[], capacity bigint[], steps timestamptz[])
+  RETURNS TABLE (at timestamptz, counted bigint, capacity_at bigint, unlimited boolean, gap bigint,
+                 max_gap bigint, max_gap_at timestamptz)
+  LANGUAGE c IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 1000 ROWS 365 AS 'MODULE_PATHNAME', 'eiot_coverage_steps';
+COMMENT ON FUNCTION eiot.coverage_steps(timestamptz[], timestamptz[], timestamptz[], boolean[], tstzrange[], bigint[], timestamptz[]) IS
+  'Coverage at each step but the last bound, and the largest gap until the next, from what begins and ends: devices (starts, ends), rules (bounds, ruled) and capacities. Null starts, ends, and valid with capacity, are none; 22004 for other nulls, 22023 and 2202E for lists that do not ascend or fit, 22003 for capacity beyond bigint';
+
+CREATE FUNCTION eiot.timeline_query(inventory regclass) RETURNS text
+  LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+  SELECT format($query$
+WITH period AS MATERIALIZED (
+  SELECT r.name, p.*
+    FROM (SELECT NULL::text AS name UNION ALL SELECT name FROM eiot.counting_rule) r
+   CROSS JOIN LATERAL eiot.rule_periods(r.name, $1[1], $1[cardinality($1)]) p
+)
+SELECT t.tenant_id, s.*
+  FROM eiot.tenant t
+  JOIN period p ON p.name IS NOT DISTINCT FROM COALESCE($3, t.counting_rule)
+  LEFT JOIN (SELECT e.tenant_id, array_agg(e.valid) AS valid, array_agg(e.capacity) AS capacity
+               FROM eiot.entitlement_capacity e
+              WHERE e.valid && tstzrange($1[1], $1[cardinality($1)])
+              GROUP BY e.tenant_id) l ON l.tenant_id = t.tenant_id
+ CROSS JOIN LATERAL (SELECT eiot.active_spans(d.count_key, d.first_seen, d.last_seen, p.bounds, p.counted_keys, p.inactive_after) AS activity
+                       FROM %1$s d
+                      WHERE d.tenant_id = t.tenant_id) a
+ CROSS JOIN LATERAL eiot.coverage_steps((a.activity).starts, (a.activity).ends, p.bounds, p.ruled, l.valid, l.capacity, $1) s
+ WHERE $2 IS NULL OR t.tenant_id = $2$query$,
+    timeline_query.inventory);
+END;
+COMMENT ON FUNCTION eiot.timeline_query(regclass) IS
+  'The text of an inventory''s timeline query; its parameters are the bounds of the steps, a tenant or null for all of them, and a counting rule or null for each tenant''s own';
+
+CREATE FUNCTION eiot.coverage_timeline(inventory regclass, "from" timestamptz, "to" timestamptz, step interval,
+                                       tenant_id uuid DEFAULT NULL)
+  RETURNS SETOF eiot.coverage_point
+  LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 100000 ROWS 10000
+  SET search_path = pg_catalog, pg_temp
+  AS $$
+BEGIN
+  PERFORM eiot.check_inventory(inventory);
+  IF "from" IS NULL OR "to" IS NULL OR step IS NULL THEN
+    RAISE EXCEPTION 'from, to and step must not be null' USING ERRCODE = 'null_value_not_allowed';
+  END IF;
+  IF tenant_id IS NOT NULL THEN
+    PERFORM eiot.check_tenant(tenant_id);
+  END IF;
+  RETURN QUERY EXECUTE eiot.timeline_query(inventory)
+    USING eiot.step_bounds("from", "to", step), tenant_id, NULL::text;
+END
+$$;
+COMMENT ON FUNCTION eiot.coverage_timeline(regclass, timestamptz, timestamptz, interval, uuid) IS
+  'Coverage of every tenant, or one, at from, from + step and so on before to, and the largest gap within each step, at whatever instant it is. A device counts from first_seen until the cut-off after last_seen, under the rule in force at that time or the one that its tenant is pinned to. 42809 for a relation that is not an inventory, 23503 for an unknown tenant, 22004 for null, 22023 for infinite or inverted bounds, a step that is not positive and above 1,000,000 steps';

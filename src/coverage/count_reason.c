@@ -6,7 +6,7 @@
  * count_key() packs all of it that time and rule do not change into a small
  * number for the inventory's index, and counts() reads that number back.
  */
-#include "eiot.h"
+#include "counting.h"
 
 #include <sys/socket.h>
 
@@ -32,7 +32,6 @@ PG_FUNCTION_INFO_V1(eiot_active_since);
 #define KEY_EXCLUDED	0x08
 #define KEY_TRANSIENT	0x10
 #define KEY_NEVER		0x20
-#define NUM_KEYS		0x40
 
 static bool
 is_managed(const text *onboarding_status)
@@ -100,36 +99,68 @@ is_no_device_address(const inet *address)
 }
 
 /*
+ * The cut-off in microseconds; false where it is longer than a timestamp can
+ * count, which is for ever.  A day is 24 hours and a month 30 days whatever the
+ * time zone, so that the same row counts the same everywhere.
+ */
+static bool
+find_cut_off(const Interval *inactive_after, int64 *span)
+{
+	/* Months and days fit. */
+	int64		days = (int64) inactive_after->month * DAYS_PER_MONTH + inactive_after->day;
+
+	if (pg_mul_s64_overflow(days, USECS_PER_DAY, span) ||
+		pg_add_s64_overflow(*span, inactive_after->time, span))
+	{
+		if (days > 0)
+			return false;
+		*span = -1;
+	}
+	if (*span < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("devices cannot be inactive after a negative interval"),
+				 errhint("Use NULL for a rule under which no device becomes inactive.")));
+	return true;
+}
+
+/*
  * The instant before which a device was last seen too long ago; false where
- * nothing is.  A day is 24 hours and a month 30 days whatever the time zone,
- * so that the same row counts the same everywhere.
+ * nothing is.
  */
 static bool
 find_active_since(TimestampTz as_of, const Interval *inactive_after, TimestampTz *since)
 {
 	int64		span;
-	int64		days;
 
-	/* Months and days fit; a longer time than a timestamp can count is for ever. */
-	days = (int64) inactive_after->month * DAYS_PER_MONTH + inactive_after->day;
-	if (pg_mul_s64_overflow(days, USECS_PER_DAY, &span) ||
-		pg_add_s64_overflow(span, inactive_after->time, &span))
-	{
-		if (days > 0)
-			return false;
-		span = -1;
-	}
-	if (span < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("devices cannot be inactive after a negative interval"),
-				 errhint("Use NULL for a rule under which no device becomes inactive.")));
+	if (!find_cut_off(inactive_after, &span))
+		return false;
 	if (TIMESTAMP_NOT_FINITE(as_of))
 	{
 		*since = as_of;
 		return true;
 	}
 	return !pg_sub_s64_overflow(as_of, span, since) && IS_VALID_TIMESTAMP(*since);
+}
+
+/*
+ * The same the other way round: the first instant at which a device is inactive
+ * unless it is seen again; DT_NOEND where it never is.
+ */
+TimestampTz
+active_until(TimestampTz last_seen, const Interval *inactive_after)
+{
+	int64		span;
+	TimestampTz until;
+
+	if (!find_cut_off(inactive_after, &span))
+		return DT_NOEND;
+	if (TIMESTAMP_NOT_FINITE(last_seen))
+		return last_seen;
+	/* At the cut-off itself it still is active. */
+	if (pg_add_s64_overflow(last_seen, span, &until) || !IS_VALID_TIMESTAMP(until))
+		return DT_NOEND;
+	return until + 1;
 }
 
 /*
@@ -191,6 +222,15 @@ eiot_count_key(PG_FUNCTION_ARGS)
 	PG_RETURN_INT16(key);
 }
 
+void
+refuse_count_key(int16 key)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("count key out of range: %d", key),
+			 errhint("Take the key from the inventory's column count_key.")));
+}
+
 /* counted_keys(classes eiot.device_class[], count_excluded, count_transient) */
 Datum
 eiot_counted_keys(PG_FUNCTION_ARGS)
@@ -231,17 +271,9 @@ eiot_counted_keys(PG_FUNCTION_ARGS)
 Datum
 eiot_counts(PG_FUNCTION_ARGS)
 {
-	int16		key;
-
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(2))
 		PG_RETURN_NULL();
-	key = PG_GETARG_INT16(0);
-	if (key < 0 || key >= NUM_KEYS)
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("count key out of range: %d", key),
-				 errhint("Take the key from the inventory's column count_key.")));
-	PG_RETURN_BOOL((((uint64) PG_GETARG_INT64(2)) >> key & 1) &&
+	PG_RETURN_BOOL(is_counted_key(PG_GETARG_INT64(2), PG_GETARG_INT16(0)) &&
 				   (PG_ARGISNULL(1) || PG_ARGISNULL(3) ||
 					PG_GETARG_TIMESTAMPTZ(1) >= PG_GETARG_TIMESTAMPTZ(3)));
 }

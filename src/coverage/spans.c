@@ -20,16 +20,22 @@
 #define ST_DEFINE
 #include "lib/sort_template.h"
 
-/* An empty set in a context that outlives the caller's. */
+/* Empties a set, to be kept in a context that may outlive the caller's. */
+void
+init_spans(Spans *spans, MemoryContext context)
+{
+	spans->starts.n = spans->ends.n = 0;
+	spans->starts.size = spans->ends.size = INITIAL_SIZE;
+	spans->starts.at = MemoryContextAlloc(context, INITIAL_SIZE * sizeof(TimestampTz));
+	spans->ends.at = MemoryContextAlloc(context, INITIAL_SIZE * sizeof(TimestampTz));
+}
+
 Spans *
 make_spans(MemoryContext context)
 {
 	Spans	   *spans = MemoryContextAlloc(context, sizeof(Spans));
 
-	spans->starts.n = spans->ends.n = 0;
-	spans->starts.size = spans->ends.size = INITIAL_SIZE;
-	spans->starts.at = MemoryContextAlloc(context, INITIAL_SIZE * sizeof(TimestampTz));
-	spans->ends.at = MemoryContextAlloc(context, INITIAL_SIZE * sizeof(TimestampTz));
+	init_spans(spans, context);
 	return spans;
 }
 

@@ -28,6 +28,7 @@ typedef struct Spans
 	Instants	ends;			/* of the spans that end at all */
 } Spans;
 
+extern void init_spans(Spans *spans, MemoryContext context);
 extern Spans *make_spans(MemoryContext context);
 extern void add_instants(Instants *list, const TimestampTz *at, int64 n);
 extern void sort_instants(Instants *list);

@@ -1,0 +1,26 @@
+/*
+ * counting.h
+ *		What counting devices and counting them over time have in common.
+ */
+#ifndef EIOT_COUNTING_H
+#define EIOT_COUNTING_H
+
+#include "eiot.h"
+
+#include "utils/timestamp.h"
+
+#define NUM_KEYS		0x40
+
+extern TimestampTz active_until(TimestampTz last_seen, const Interval *inactive_after);
+extern void refuse_count_key(int16 key) pg_attribute_noreturn();
+
+/* Does a rule, as the set of keys it counts, count the key? */
+static inline bool
+is_counted_key(int64 counted_keys, int16 key)
+{
+	if (unlikely(key < 0 || key >= NUM_KEYS))
+		refuse_count_key(key);
+	return ((uint64) counted_keys >> key & 1) != 0;
+}
+
+#endif							/* EIOT_COUNTING_H */
