@@ -179,6 +179,10 @@ CREATE FUNCTION eiot.set_access_rights(grantee regrole) RETURNS void
 DECLARE
   wanted record;
 BEGIN
+  -- GRANT and REVOKE of others would do nothing, with a warning.
+  IF NOT pg_has_role((SELECT c.relowner FROM pg_class c WHERE c.oid = 'eiot.access'::regclass), 'USAGE') THEN
+    RAISE EXCEPTION 'must be owner of table eiot.access' USING ERRCODE = 'insufficient_privilege';
+  END IF;
   FOR wanted IN SELECT DISTINCT r.relation FROM eiot.access_rights('manager', true) r LOOP
     EXECUTE format('REVOKE SELECT, INSERT, UPDATE, DELETE ON %s FROM %s', wanted.relation, grantee);
   END LOOP;
@@ -195,7 +199,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eiot.set_access_rights(regrole) IS
-  'Grants a role the rights that its rows of eiot.access take and revokes all others of SELECT, INSERT, UPDATE and DELETE on the extension''s tables; for grant_access and revoke_access, and after an upgrade that brings new tables';
+  'Grants a role the rights that its rows of eiot.access take and revokes all others of SELECT, INSERT, UPDATE and DELETE on the extension''s tables; for grant_access and revoke_access, and after an upgrade that brings new tables. 42501 for anybody but the tables'' owner; null of null';
 
 CREATE FUNCTION eiot.grant_access(grantee regrole, level text, tenant_id uuid DEFAULT NULL) RETURNS void
   LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 10000
