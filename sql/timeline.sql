@@ -176,3 +176,104 @@ END
 $$;
 COMMENT ON FUNCTION eiot.coverage_timeline(regclass, timestamptz, timestamptz, interval, uuid) IS
   'Coverage of every tenant, or one, at from, from + step and so on before to, and the largest gap within each step, at whatever instant it is. A device counts from first_seen until the cut-off after last_seen, under the rule in force at that time or the one that its tenant is pinned to. 42809 for a relation that is not an inventory, 23503 for an unknown tenant, 22004 for null, 22023 for infinite or inverted bounds, a step that is not positive and above 1,000,000 steps';
+
+-- What the trend says.
+
+CREATE FUNCTION eiot.coverage_under(inventory regclass, tenant_id uuid, counting_rule text, instants timestamptz[])
+  RETURNS SETOF eiot.coverage_point
+  LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 10000 ROWS 100
+  SET search_path = pg_catalog, pg_temp
+  AS $$
+DECLARE
+  -- A step at each, the last one as short as can be.
+  steps CONSTANT timestamptz[] := array_append(instants, instants[cardinality(instants)] + interval '1 microsecond');
+BEGIN
+  RETURN QUERY EXECUTE eiot.timeline_query(inventory) USING steps, tenant_id, counting_rule;
+END
+$$;
+COMMENT ON FUNCTION eiot.coverage_under(regclass, uuid, text, timestamptz[]) IS
+  'Coverage of a tenant at ascending instants, counted under one rule at all of them. What eiot.forecast finds the trend in; null arguments: no rows';
+
+CREATE FUNCTION eiot.forecast(inventory regclass, tenant_id uuid, horizon interval DEFAULT '1 year',
+                              as_of timestamptz DEFAULT pg_catalog.now(), trend_over interval DEFAULT '90 days')
+  RETURNS TABLE (runs_out date, expected bigint, expected_capacity bigint, counted bigint, capacity bigint, unlimited boolean,
+                 devices_per_day numeric, trend_from timestamptz, trend_to timestamptz)
+  LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 100000 ROWS 1
+  SET search_path = pg_catalog, pg_temp
+  AS $$
+DECLARE
+  day CONSTANT interval := interval '24 hours';
+  max_days CONSTANT integer := 3660;
+  rule eiot.counting_rule;
+  days integer;
+  horizon_ends timestamptz;
+  counts bigint[];
+  earliest integer;
+  slope numeric;
+BEGIN
+  PERFORM eiot.check_inventory(inventory);
+  PERFORM eiot.check_tenant(tenant_id);
+  IF horizon IS NULL OR as_of IS NULL OR trend_over IS NULL THEN
+    RAISE EXCEPTION 'horizon, as_of and trend_over must not be null' USING ERRCODE = 'null_value_not_allowed';
+  END IF;
+  IF NOT isfinite(as_of) THEN
+    RAISE EXCEPTION 'a forecast must not begin at %', as_of USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  IF trend_over < 2 * day OR trend_over > max_days * day THEN
+    RAISE EXCEPTION 'trend_over must lie between 2 and % days: %', max_days, trend_over USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  IF horizon <= interval '0' OR horizon > max_days * day THEN
+    RAISE EXCEPTION 'horizon must be positive and at most % days: %', max_days, horizon USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  horizon_ends := as_of + horizon;
+  rule := eiot.counting_rule_of(tenant_id, as_of);
+  IF rule.name IS NULL THEN
+    RAISE EXCEPTION 'no counting rule is in force at %', as_of
+      USING ERRCODE = 'no_data_found',
+            HINT = 'Add one to eiot.counting_rule, or pin the tenant to one in eiot.tenant.counting_rule.';
+  END IF;
+
+  -- One point a day up to as_of, under the rule of as_of alone: a trend is none of rules.
+  days := floor(EXTRACT(epoch FROM trend_over) / EXTRACT(epoch FROM day));
+  SELECT array_agg(c.counted ORDER BY c.at DESC), (array_agg(c.capacity ORDER BY c.at DESC))[1], bool_or(c.unlimited AND c.at = as_of)
+    INTO counts, capacity, unlimited
+    FROM eiot.coverage_under(inventory, tenant_id, rule.name, ARRAY(SELECT as_of - n * day FROM generate_series(days, 0, -1) n)) c;
+  counted := counts[1];
+
+  -- Before the first device there was no inventory to have a trend.
+  SELECT max(n) INTO earliest FROM generate_series(0, days) n WHERE counts[n + 1] > 0;
+  trend_from := as_of - COALESCE(earliest, days) * day;
+  trend_to := as_of;
+  SELECT round((count(*) * sum(x * y) - sum(x) * sum(y)) / NULLIF(count(*) * sum(x * x) - sum(x) * sum(x), 0), 4)
+    INTO devices_per_day
+    FROM (SELECT -n::numeric AS x, counts[n + 1]::numeric AS y FROM generate_series(0, COALESCE(earliest, days)) n) p;
+
+  slope := COALESCE(devices_per_day, 0);
+  -- From one change of capacity to the next: too many devices from the beginning, or as soon as there is one more
+  -- than are covered.
+  WITH RECURSIVE piece AS (
+    SELECT as_of AS starts, eiot.next_capacity_change(forecast.tenant_id, as_of) AS ends
+    UNION ALL
+    SELECT p.ends, eiot.next_capacity_change(forecast.tenant_id, p.ends) FROM piece p WHERE p.ends < horizon_ends
+  ), level AS (
+    SELECT LEAST(p.ends, horizon_ends) AS ends, eiot.capacity_at(forecast.tenant_id, p.starts) AS covered,
+           EXTRACT(epoch FROM p.starts - as_of) / EXTRACT(epoch FROM day) AS after
+      FROM piece p
+  ), crossing AS (
+    SELECT l.ends, l.covered,
+           CASE WHEN floor(round(forecast.counted + slope * l.after, 4)) > l.covered THEN l.after
+                WHEN slope > 0 THEN LEAST((l.covered + 1 - forecast.counted) / slope, max_days) END AS after
+      FROM level l
+     WHERE l.covered < eiot.unlimited()
+  )
+  SELECT ((as_of + c.after * day) AT TIME ZONE 'UTC')::date, floor(round(forecast.counted + slope * c.after, 4)), c.covered
+    INTO runs_out, expected, expected_capacity
+    FROM crossing c
+   WHERE as_of + c.after * day < c.ends
+   ORDER BY c.after
+   LIMIT 1;
+  RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION eiot.forecast(regclass, uuid, interval, timestamptz, interval) IS
+  'The day (UTC) on which a tenant''s capacity runs out if its devices go on to grow or shrink as over the past, with the capacity that is recorded for the time to come; null where it does not within the horizon. The trend is the least-squares line through one count a day; null where there are not two. 23503 for an unknown tenant, 42809 for a relation that is not an inventory, P0002 where no rule is in force, 22004 for null, 22023 for a horizon or trend_over out of range';

@@ -42,7 +42,19 @@ SELECT max_gap, max_gap_at FROM eiot.coverage_timeline('device', '2026-07-01', '
 SELECT (eiot.peak(tstzrange(first_seen, last_seen))).* FROM device;
 SELECT eiot.peak(NULL) FROM device;
 
+-- When capacity runs out: as the devices grow, as the licenses end, not before the horizon, never.
+SELECT runs_out, expected, expected_capacity, counted, capacity, unlimited, devices_per_day, trend_from, trend_to
+  FROM eiot.forecast('device', 'd4000000-0000-4000-8000-000000000001', as_of => '2026-08-04');
+SELECT * FROM eiot.forecast('device', 'd4000000-0000-4000-8000-000000000001', as_of => '2026-08-12 13:00', trend_over => '2 days');
+SELECT runs_out, devices_per_day FROM eiot.forecast('device', 'd4000000-0000-4000-8000-000000000001', '1 day', '2026-08-04');
+SELECT runs_out, devices_per_day FROM eiot.forecast('device', 'd4000000-0000-4000-8000-000000000002', as_of => '2026-08-04');
+
 -- What is refused.
+SELECT * FROM eiot.forecast('device', NULL);
+SELECT * FROM eiot.forecast('device', 'd4000000-0000-4000-8000-00000000ffff');
+SELECT * FROM eiot.forecast('device', 'd4000000-0000-4000-8000-000000000001', '-1 month');
+SELECT * FROM eiot.forecast('device', 'd4000000-0000-4000-8000-000000000001', trend_over => '1 day');
+SELECT * FROM eiot.forecast('device', 'd4000000-0000-4000-8000-000000000001', as_of => '2022-07-01');
 SELECT * FROM eiot.coverage_timeline(NULL, '2026-08-01', '2026-08-02', '1 day');
 SELECT * FROM eiot.coverage_timeline('eiot.tenant', '2026-08-01', '2026-08-02', '1 day');
 SELECT * FROM eiot.coverage_timeline('device', NULL, '2026-08-02', '1 day');
