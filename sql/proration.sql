@@ -92,3 +92,18 @@ CREATE FUNCTION eiot.round_total(total numeric, policy eiot.proration_policy) RE
   LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 2 AS 'MODULE_PATHNAME', 'eiot_round_total';
 COMMENT ON FUNCTION eiot.round_total(numeric, eiot.proration_policy) IS
   'The sum of amounts prorated with at=total, rounded as the policy says; null of null; 22023 for NaN and infinity';
+
+CREATE FUNCTION eiot.billing_cycles(anchor date, frequency text, within daterange, month_end text DEFAULT 'clamp') RETURNS SETOF daterange
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 1 ROWS 12 AS 'MODULE_PATHNAME', 'eiot_billing_cycles';
+COMMENT ON FUNCTION eiot.billing_cycles(date, text, daterange, text) IS
+  'The cycles of a month, quarter or year, before the anchor and after it, that have days in a range, in order and uncut; month_end "clamp" or "distance"; none for null; 22023 for other words and a range without both bounds, 22008 beyond the dates there are';
+
+CREATE FUNCTION eiot.allocate(weight numeric, total numeric, scale integer) RETURNS numeric
+  LANGUAGE c WINDOW IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 2 AS 'MODULE_PATHNAME', 'eiot_allocate';
+COMMENT ON FUNCTION eiot.allocate(numeric, numeric, integer) IS
+  'Window function: the part of the partition''s total that goes to a row by its weight, with so many decimals; the parts add up to the rounded total; null for a null weight, total or scale; 22023 for negative weights and for a total or scale that the rows disagree on';
+
+CREATE FUNCTION eiot.allocate(weight numeric, scale integer) RETURNS numeric
+  LANGUAGE c WINDOW IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 2 AS 'MODULE_PATHNAME', 'eiot_allocate';
+COMMENT ON FUNCTION eiot.allocate(numeric, integer) IS
+  'Window function: the weights themselves, rounded to so many decimals each so that they add up to the rounded total of the partition; null for a null weight or scale; 22023 for negative weights and for a scale that the rows disagree on';

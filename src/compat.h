@@ -26,9 +26,11 @@
 		ereport(ERROR, __VA_ARGS__); \
 	} while (0)
 #define ESCONTEXT(fcinfo) NULL
+#define make_range_of(typcache, lower, upper) make_range(typcache, lower, upper, false)
 #else
 #include "nodes/miscnodes.h"
 #define ESCONTEXT(fcinfo) ((fcinfo)->context)
+#define make_range_of(typcache, lower, upper) make_range(typcache, lower, upper, false, NULL)
 #endif
 
 /* The module can name itself and its version from 18 on. */

@@ -76,13 +76,14 @@ count_months(const ProrationPolicy *policy, CivilDate anchor, Span span, int64_t
  * at month ends it may be some days longer or shorter than the calendar says.
  */
 static int64_t
-nominal_months(Span cycle)
+nominal_months(CivilDate start, Span cycle)
 {
-	CivilDate	start = civil_date(cycle.from);
-	int64_t		months = whole_months(start, cycle.to);
+	int64_t		months;
 
-	if (months < 1)
+	/* Two months have 59 days at least. */
+	if (cycle.to - cycle.from <= 40)
 		return 1;
+	months = whole_months(start, cycle.to);
 	if (anniversary(start, months + 1) - cycle.to < cycle.to - anniversary(start, months))
 		months++;
 	return months;
@@ -92,12 +93,14 @@ nominal_months(Span cycle)
 int64_t
 days_of_start_months(const ProrationPolicy *policy, Span cycle)
 {
-	int64_t		month = civil_date(cycle.from).month;
-	int64_t		months = nominal_months(cycle);
+	CivilDate	start = civil_date(cycle.from);
+	int64_t		months = nominal_months(start, cycle);
 
 	if (policy->month_days != 0)
 		return months * policy->month_days;
-	return first_of_month(month + months) - first_of_month(month);
+	if (months == 1)
+		return days_of_month(start.month);
+	return first_of_month(start.month + months) - first_of_month(start.month);
 }
 
 /*
@@ -259,7 +262,7 @@ amount_round(const ProrationPolicy *policy)
  */
 bool
 prorate_amount(const ProrationPolicy *policy, Decimal price, uint64_t units, const Share *share,
-			   uint64_t *amount)
+			   Wide *amount)
 {
 	PolicyRound how = (PolicyRound) policy->round;
 	int			scale = amount_scale(policy);
@@ -321,6 +324,6 @@ prorate_amount(const ProrationPolicy *policy, Decimal price, uint64_t units, con
 			!scaled_quotient(dividend, divisor, scale - decimals, amount_round(policy), &result))
 			return false;
 	}
-	*amount = (uint64_t) result;
-	return result <= UINT64_MAX;
+	*amount = result;
+	return true;
 }

@@ -10,9 +10,9 @@
 
 #include "policy.h"
 
-/* The widest integers there are. */
+/* The widest integers there are, at places where the server allocates. */
 #ifdef __SIZEOF_INT128__
-__extension__ typedef unsigned __int128 Wide;
+__extension__ typedef unsigned __int128 Wide __attribute__((aligned(8)));
 #else
 typedef uint64_t Wide;
 #endif
@@ -36,7 +36,7 @@ typedef struct Share
 /* digits / 10^scale */
 typedef struct Decimal
 {
-	uint64_t	digits;
+	Wide		digits;
 	int			scale;
 } Decimal;
 
@@ -54,7 +54,7 @@ extern int64_t days_of_start_months(const ProrationPolicy *policy, Span cycle);
 extern int	amount_scale(const ProrationPolicy *policy);
 extern PolicyRound amount_round(const ProrationPolicy *policy);
 extern bool prorate_amount(const ProrationPolicy *policy, Decimal price, uint64_t units,
-						   const Share *share, uint64_t *amount);
+						   const Share *share, Wide *amount);
 extern bool divide_rounded(Wide dividend, Wide divisor, PolicyRound how, Wide *quotient);
 
 #endif							/* EIOT_AMOUNT_H */

@@ -48,7 +48,13 @@ first_of_month(int64_t month)
 int
 days_of_month(int64_t month)
 {
-	return (int) (first_of_month(month + 1) - first_of_month(month));
+	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	int64_t		year = floor_div(month, 12);	/* after 2000, which was a leap year */
+	int			of_year = (int) (month - year * 12);
+
+	if (of_year == 1 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0))
+		return 29;
+	return days[of_year];
 }
 
 /* The day so many months later; the last of a month that has no such day. */

@@ -2,7 +2,7 @@
  * decimal.c
  *		Between the server's numeric and integers with a scale.
  *
- * Numbers of up to 16 digits, which is every price there is, are read straight
+ * Numbers that fit into a Wide, which is every price there is, are read straight
  * from the stored form.  That form is private to the server's numeric.c, though
  * it cannot change without breaking pg_upgrade; so before it is relied on, some
  * numbers are compared with what numeric_send() says of them, once a session.
@@ -12,6 +12,7 @@
 
 #include "port/pg_bswap.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 
 /* The stored form: a header of one or two 16-bit words, then digits to the base 10000. */
 #define KIND_MASK			0xC000
@@ -19,16 +20,21 @@
 #define KIND_SPECIAL		0xC000
 #define LONG_NEGATIVE		0x4000
 #define SHORT_NEGATIVE		0x2000
+#define SHORT_SCALE_SHIFT	7
+#define SHORT_SCALE_MAX		63
 #define SHORT_WEIGHT_SIGN	0x0040
 #define SHORT_WEIGHT_MASK	0x003F
 
 /* The form that is sent. */
 #define SENT_POSITIVE		0x0000
 #define SENT_NEGATIVE		0x4000
+#define SENT_SCALE(sent)	sent_word_at(VARDATA_ANY(sent) + 6)
 
 #define BASE				10000
 #define BASE_DECIMALS		4
-#define MOST_DIGITS			4	/* to that base: below 10^16 */
+#define QUICK_DIGITS		4	/* to that base: they fit in 64 bits */
+#define QUICK_LIMIT			UINT64CONST(10000000000000000)
+#define MOST_DIGITS			(sizeof(Wide) == 16 ? 8 : QUICK_DIGITS)
 
 /* A number taken apart: the digits are aligned to 16 bits at best. */
 typedef struct Parts
@@ -96,22 +102,31 @@ take_apart_sent(const bytea *sent, Parts *parts)
 	parts->big_endian = true;
 }
 
+static inline uint16
+digit_at(const Parts *parts, int i)
+{
+	const char *p = parts->digits + i * sizeof(int16);
+
+	return parts->big_endian ? sent_word_at(p) : word_at(p);
+}
+
 static bool
 put_together(const Parts *parts, Decimal *decimal, bool *negative)
 {
-	int			beyond = parts->weight - (parts->ndigits - 1);
-	uint64		digits = 0;
+	int			beyond = parts->weight - (parts->ndigits - 1);	/* zeros that are not stored */
+	int			most = MOST_DIGITS;
+	uint64		quick = 0;
+	Wide		digits;
+	int			i = 0;
 
-	if (!parts->finite || parts->ndigits > MOST_DIGITS ||
-		beyond > MOST_DIGITS - parts->ndigits)
+	if (!parts->finite || parts->ndigits > most || beyond > most - parts->ndigits)
 		return false;
 	*negative = parts->negative;
-	for (int i = 0; i < parts->ndigits; i++)
-	{
-		const char *p = parts->digits + i * sizeof(int16);
-
-		digits = digits * BASE + (parts->big_endian ? sent_word_at(p) : word_at(p));
-	}
+	for (; i < parts->ndigits && i < QUICK_DIGITS; i++)
+		quick = quick * BASE + digit_at(parts, i);
+	digits = quick;
+	for (; i < parts->ndigits; i++)
+		digits = digits * BASE + digit_at(parts, i);
 	for (; beyond > 0; beyond--)
 		digits *= BASE;
 	decimal->digits = digits;
@@ -119,44 +134,147 @@ put_together(const Parts *parts, Decimal *decimal, bool *negative)
 	return true;
 }
 
-/* Do both ways agree, on numbers of every form? */
+/*
+ * The stored form of digits / 10^scale, in its short variant; NULL if that has no
+ * room for it.
+ */
+static struct varlena *
+build_stored(Wide digits, bool negative, int scale)
+{
+	uint16		groups[2 * sizeof(Wide) / sizeof(uint16)];	/* the least first */
+	uint16		header;
+	int			ngroups = 0;
+	int			first = 0;
+	int			fraction = (scale + BASE_DECIMALS - 1) / BASE_DECIMALS; /* groups of it */
+	int			weight;
+	uint64		quick;
+	struct varlena *result;
+	char	   *p;
+
+	/* The last group of the fraction may have less than four digits. */
+	if (fraction > 0)
+	{
+		static const int powers[] = {10000, 10, 100, 1000};
+		int			power = powers[scale % BASE_DECIMALS];
+
+		groups[ngroups++] = (uint16) ((int) (digits % power) * (BASE / power));
+		digits /= power;
+	}
+	/* Integers of that width are slow to divide. */
+	while (digits > PG_UINT64_MAX)
+	{
+		quick = (uint64) (digits % QUICK_LIMIT);
+		digits /= QUICK_LIMIT;
+		for (int i = 0; i < QUICK_DIGITS; i++, quick /= BASE)
+			groups[ngroups++] = (uint16) (quick % BASE);
+	}
+	for (quick = (uint64) digits; quick > 0; quick /= BASE)
+		groups[ngroups++] = (uint16) (quick % BASE);
+
+	weight = ngroups - fraction - 1;
+	while (ngroups > 0 && groups[ngroups - 1] == 0)
+	{
+		ngroups--;
+		weight--;
+	}
+	while (first < ngroups && groups[first] == 0)
+		first++;
+	if (first == ngroups)
+	{
+		weight = 0;
+		negative = false;
+	}
+	if (scale > SHORT_SCALE_MAX || weight < -SHORT_WEIGHT_MASK - 1 || weight > SHORT_WEIGHT_MASK)
+		return NULL;
+
+	header = KIND_SHORT | (negative ? SHORT_NEGATIVE : 0) | (scale << SHORT_SCALE_SHIFT) |
+		(weight < 0 ? SHORT_WEIGHT_SIGN : 0) | (weight & SHORT_WEIGHT_MASK);
+	result = palloc(VARHDRSZ + sizeof(header) + (ngroups - first) * sizeof(uint16));
+	SET_VARSIZE(result, VARHDRSZ + sizeof(header) + (ngroups - first) * sizeof(uint16));
+	p = VARDATA(result);
+	memcpy(p, &header, sizeof(header));
+	for (int i = ngroups - 1; i >= first; i--)
+		memcpy(p += sizeof(uint16), &groups[i], sizeof(uint16));
+	return result;
+}
+
+/* By way of its text. */
+static Datum
+build_any(Wide digits, bool negative, int scale)
+{
+	char		text[64];
+	char	   *p = text + sizeof(text);
+	char	   *number = psprintf("e-%d", scale);
+
+	*--p = '\0';
+	do
+	{
+		*--p = (char) ('0' + (int) (digits % 10));
+		digits /= 10;
+	} while (digits > 0);
+	if (negative)
+		*--p = '-';
+	number = psprintf("%s%s", p, number);
+	return DirectFunctionCall3(numeric_in, CStringGetDatum(number),
+							   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+}
+
+/* Do all ways agree, on numbers of every form? */
 static bool
 stored_form_is_known(void)
 {
 	static const char *const samples[] = {
 		"0", "0.00", "1", "-1", "12.50", "-0.0001", "9999.9999", "120000", "10000.0001",
-		"1234567890123456", "-0.00000000000012", "1e12", "1e-100", "1e20", "-1e300", "NaN"
+		"1234567890123456", "-0.00000000000012", "0.1000", "-56.90322580645161290323",
+		"12345678901234567890.12345", "100000000", "1e12", "1e-60", "1e20", "1e-100", "-1e300", "NaN"
 	};
 
 	for (int i = 0; i < (int) lengthof(samples); i++)
 	{
 		Datum		value = DirectFunctionCall3(numeric_in, CStringGetDatum(samples[i]),
 												ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
-		Parts		stored;
-		Parts		sent;
+		bytea	   *sent = DatumGetByteaPP(DirectFunctionCall1(numeric_send, value));
+		struct varlena *built;
+		Parts		by_form;
+		Parts		by_sending;
+		Decimal		decimal;
+		bool		negative;
 
-		take_apart_stored((struct varlena *) DatumGetPointer(value), &stored);
-		take_apart_sent(DatumGetByteaPP(DirectFunctionCall1(numeric_send, value)), &sent);
-		if (stored.finite != sent.finite)
+		take_apart_stored((struct varlena *) DatumGetPointer(value), &by_form);
+		take_apart_sent(sent, &by_sending);
+		if (by_form.finite != by_sending.finite)
 			return false;
-		if (!stored.finite)
+		if (!by_form.finite)
 			continue;
-		if (stored.negative != sent.negative || stored.weight != sent.weight ||
-			stored.ndigits != sent.ndigits)
+		if (by_form.negative != by_sending.negative || by_form.weight != by_sending.weight ||
+			by_form.ndigits != by_sending.ndigits)
 			return false;
-		for (int d = 0; d < stored.ndigits; d++)
+		for (int d = 0; d < by_form.ndigits; d++)
 		{
-			if (word_at(stored.digits + d * sizeof(int16)) !=
-				sent_word_at(sent.digits + d * sizeof(int16)))
+			if (digit_at(&by_form, d) != digit_at(&by_sending, d))
 				return false;
 		}
+
+		/* What is built sends the same bytes, decimals included. */
+		if (!put_together(&by_form, &decimal, &negative))
+			continue;
+		while (decimal.scale > SENT_SCALE(sent) && decimal.digits % 10 == 0)
+		{
+			decimal.digits /= 10;
+			decimal.scale--;
+		}
+		if (decimal.scale != SENT_SCALE(sent))
+			continue;
+		built = build_stored(decimal.digits, negative, decimal.scale);
+		if (built != NULL &&
+			!datumIsEqual(PointerGetDatum(built), value, false, -1))
+			return false;
 	}
 	return true;
 }
 
-/* The number as an integer and its decimals.  False if it does not fit. */
-bool
-read_decimal(Datum value, Decimal *decimal, bool *negative)
+static bool
+use_stored_form(void)
 {
 	static enum
 	{
@@ -164,29 +282,34 @@ read_decimal(Datum value, Decimal *decimal, bool *negative)
 		KNOWN,
 		UNKNOWN
 	}			form = UNTRIED;
+
+	if (unlikely(form == UNTRIED))
+		form = stored_form_is_known() ? KNOWN : UNKNOWN;
+	return form == KNOWN;
+}
+
+/* The number as an integer and its decimals.  False if it does not fit. */
+bool
+read_decimal(Datum value, Decimal *decimal, bool *negative)
+{
 	Parts		parts;
 
-	if (unlikely(form != KNOWN))
-	{
-		if (form == UNTRIED)
-			form = stored_form_is_known() ? KNOWN : UNKNOWN;
-		if (form == UNKNOWN)
-		{
-			take_apart_sent(DatumGetByteaPP(DirectFunctionCall1(numeric_send, value)), &parts);
-			return put_together(&parts, decimal, negative);
-		}
-	}
-	take_apart_stored(PG_DETOAST_DATUM_PACKED(value), &parts);
+	if (likely(use_stored_form()))
+		take_apart_stored(PG_DETOAST_DATUM_PACKED(value), &parts);
+	else
+		take_apart_sent(DatumGetByteaPP(DirectFunctionCall1(numeric_send, value)), &parts);
 	return put_together(&parts, decimal, negative);
 }
 
-/* digits / 10^scale with that many decimals; digits fit in an int64. */
+/* digits / 10^scale with that many decimals */
 Datum
-make_decimal(uint64 digits, bool negative, int scale)
+make_decimal(Wide digits, bool negative, int scale)
 {
-	int64		value = (int64) digits;
+	struct varlena *built = NULL;
 
-	return NumericGetDatum(int64_div_fast_to_numeric(negative ? -value : value, scale));
+	if (likely(use_stored_form()))
+		built = build_stored(digits, negative, scale);
+	return built != NULL ? PointerGetDatum(built) : build_any(digits, negative, scale);
 }
 
 bool

@@ -11,7 +11,7 @@
 #include "utils/numeric.h"
 
 extern bool read_decimal(Datum value, Decimal *decimal, bool *negative);
-extern Datum make_decimal(uint64 digits, bool negative, int scale);
+extern Datum make_decimal(Wide digits, bool negative, int scale);
 extern bool numeric_is_finite(Datum value);
 extern bool numeric_is_negative(Datum value);
 extern Datum numeric_quotient(Datum dividend, Datum divisor, int scale, PolicyRound how);

@@ -139,12 +139,9 @@ prorate_numeric(const ProrationPolicy *policy, Datum price, uint64 units, const 
 #define INTEGER(value) NumericGetDatum(int64_to_numeric(value))
 	PolicyRound how = (PolicyRound) policy->round;
 	int			scale = amount_scale(policy);
-	Datum		count = make_decimal(units / 2, false, 0);
+	Datum		count = make_decimal(units, false, 0);
 	Datum		dividend = price;
 	Datum		divisor = INTEGER(1);
-
-	/* Units can be one more than an int64 holds. */
-	count = DirectFunctionCall2(numeric_add, count, make_decimal(units - units / 2, false, 0));
 
 	if (policy->at == AT_RATE)
 	{
@@ -196,15 +193,14 @@ amount_of(const ProrationPolicy *policy, Datum price, int64 units, const Share *
 	bool		negative_price;
 	bool		credit = units < 0;
 	uint64		magnitude = credit ? 0 - (uint64) units : (uint64) units;
-	uint64		amount;
+	Wide		amount;
 	Datum		result;
 
 	if (likely(read_decimal(price, &decimal, &negative_price)))
 	{
 		if (unlikely(negative_price))
 			check_price(price);
-		if (likely(prorate_amount(policy, decimal, magnitude, share, &amount) &&
-				   amount <= (uint64) PG_INT64_MAX))
+		if (likely(prorate_amount(policy, decimal, magnitude, share, &amount)))
 			return make_decimal(amount, credit, amount_scale(policy));
 	}
 	else

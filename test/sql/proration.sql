@@ -2,6 +2,7 @@
 \set VERBOSITY default
 \set SHOW_CONTEXT never
 SET timezone = 'UTC';
+SET datestyle = 'ISO';
 \pset null '(null)'
 
 -- Presets, and keys that override them.
@@ -78,3 +79,35 @@ SELECT 'day,tz=Atlantis'::eiot.proration_policy;
 SELECT 'killbill,at=rate:2'::eiot.proration_policy;
 SELECT 'nce,unit=month'::eiot.proration_policy;
 SELECT eiot.round_total('NaN', 'day');
+
+-- Billing cycles: both rules for the end of a month, before the anchor as well.
+SELECT month_end, array_agg(to_char(lower(cycle), 'MM-DD') ORDER BY cycle) AS starts
+  FROM (VALUES ('clamp'), ('distance')) v(month_end) CROSS JOIN LATERAL eiot.billing_cycles('2026-01-30', 'month', '[2026-01-01,2026-06-30)', month_end) cycle
+ GROUP BY month_end;
+SELECT frequency, cycle
+  FROM (VALUES ('quarter'), ('year')) v(frequency) CROSS JOIN LATERAL eiot.billing_cycles('2024-02-29', frequency, '[2025-01-15,2025-07-01)') cycle;
+SELECT count(*) FROM eiot.billing_cycles('2024-02-29', 'month', 'empty');
+SELECT count(*) FROM eiot.billing_cycles(NULL, 'month', '[2025-01-15,2025-07-01)');
+SELECT eiot.billing_cycles('2024-02-29', 'fortnight', '[2025-01-15,2025-07-01)');
+SELECT eiot.billing_cycles('2024-02-29', 'month', '[2025-01-15,2025-07-01)', 'overflow');
+SELECT eiot.billing_cycles('2024-02-29', 'month', '[2025-01-15,)');
+SELECT eiot.billing_cycles('2024-02-29', 'month', '[-infinity,2025-01-15)');
+SELECT eiot.billing_cycles('infinity', 'month', '[2025-01-15,2025-07-01)');
+SELECT eiot.billing_cycles('2024-02-29', 'month', '[5874897-12-15,5874897-12-30]');
+
+-- Parts that add up.
+SELECT site, devices, eiot.allocate(devices, 100.00, 2) OVER (ORDER BY site) AS part
+  FROM (VALUES ('Berlin', 1), ('Oslo', 1), ('Turin', 1), ('Vaduz', 0), ('Zagreb', NULL)) v(site, devices) ORDER BY site;
+SELECT scale, array_agg(part ORDER BY n) AS parts, sum(part)
+  FROM (SELECT scale, n, eiot.allocate(1.0 / n, -1000.00005, scale) OVER (PARTITION BY scale ORDER BY n) AS part
+          FROM generate_series(0, 4) scale, generate_series(1, 4) n) v GROUP BY scale ORDER BY scale;
+SELECT n, eiot.allocate(0, 10, 2) OVER (ORDER BY n) AS without_weights FROM generate_series(1, 3) n;
+SELECT n, eiot.allocate(1.005, 2) OVER (ORDER BY n) AS rounded, round(1.005, 2) AS each_alone FROM generate_series(1, 3) n;
+SELECT n, eiot.allocate(n, NULL, 2) OVER () AS no_total, eiot.allocate(n, 10, NULL) OVER () AS no_scale FROM generate_series(1, 2) n;
+SELECT eiot.allocate(n - 2, 10, 2) OVER () FROM generate_series(1, 3) n;
+SELECT eiot.allocate('NaN', 10, 2) OVER ();
+SELECT eiot.allocate(1, 'Infinity', 2) OVER ();
+SELECT eiot.allocate(1, 10, -1) OVER ();
+SELECT eiot.allocate(1, 10, 1001) OVER ();
+SELECT eiot.allocate(n, n, 2) OVER () FROM generate_series(1, 2) n;
+SELECT eiot.allocate(n, 10, n) OVER () FROM generate_series(1, 2) n;
