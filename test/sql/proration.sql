@@ -99,7 +99,7 @@ SELECT eiot.billing_cycles('2024-02-29', 'month', '[5874897-12-15,5874897-12-30]
 SELECT site, devices, eiot.allocate(devices, 100.00, 2) OVER (ORDER BY site) AS part
   FROM (VALUES ('Berlin', 1), ('Oslo', 1), ('Turin', 1), ('Vaduz', 0), ('Zagreb', NULL)) v(site, devices) ORDER BY site;
 SELECT scale, array_agg(part ORDER BY n) AS parts, sum(part)
-  FROM (SELECT scale, n, eiot.allocate(1.0 / n, -1000.00005, scale) OVER (PARTITION BY scale ORDER BY n) AS part
+  FROM (SELECT scale, n, eiot.allocate(1.0 / n, -1001.00005, scale) OVER (PARTITION BY scale ORDER BY n) AS part
           FROM generate_series(0, 4) scale, generate_series(1, 4) n) v GROUP BY scale ORDER BY scale;
 SELECT n, eiot.allocate(0, 10, 2) OVER (ORDER BY n) AS without_weights FROM generate_series(1, 3) n;
 SELECT n, eiot.allocate(1.005, 2) OVER (ORDER BY n) AS rounded, round(1.005, 2) AS each_alone FROM generate_series(1, 3) n;
