@@ -7,7 +7,7 @@ SET LOCAL client_min_messages = error;
 SET LOCAL TimeZone = 'UTC';
 SET LOCAL jit = off;
 
-SELECT plan(395);
+SELECT plan(401);
 
 -- All that a user is told of an error.
 CREATE FUNCTION pg_temp.told(statement text, OUT code text, OUT message text, OUT detail text, OUT hint text)
@@ -311,6 +311,31 @@ SELECT is(pg_temp.load('<fingerprints matches="test.order">'
                              FROM generate_series(1, 10) length) || '</fingerprints>'), 10::bigint, 'rules from narrow to wide');
 SELECT is(pg_temp.decided('test.order', left('abcdefghij', length) || '!'), 'rule ' || length, format('the first one that matches decides, of %s letters', length))
   FROM generate_series(1, 10) length;
+
+-- Rules are read with the caller's rights, and who may not read them leaves nothing half read.
+CREATE ROLE eiot_test_caller;
+CREATE FUNCTION pg_temp.product_for_caller() RETURNS text
+  LANGUAGE plpgsql
+AS $$
+DECLARE
+  product text;
+BEGIN
+  SET LOCAL ROLE eiot_test_caller;
+  product := (eiot.identify('test.rights', 'thing')).product;
+  RESET ROLE;
+  RETURN product;
+EXCEPTION WHEN OTHERS THEN
+  RETURN SQLSTATE || ' ' || SQLERRM;
+END
+$$;
+SELECT isnt(pg_temp.rule('test.rights', 'thing', '{"hw.product": "first"}'), NULL, 'a rule that nobody has read');
+SELECT is(pg_temp.product_for_caller(), '42501 permission denied for table device_type', 'identify needs SELECT on device_type');
+GRANT SELECT ON eiot.device_type TO eiot_test_caller;
+SELECT is(pg_temp.product_for_caller(), '42501 permission denied for view fingerprint_in_use', 'and on fingerprint_in_use');
+SELECT is((eiot.identify('test.rights', 'thing')).product, 'first', 'after the errors others read all');
+SELECT isnt(pg_temp.rule('test.rights', 'thing', '{"hw.product": "second"}', ordinal => 0), NULL, 'a new rule');
+GRANT SELECT ON eiot.fingerprint_in_use TO eiot_test_caller;
+SELECT is(pg_temp.product_for_caller(), 'second', 'that is all it needs');
 
 SAVEPOINT rules;
 SELECT isnt(pg_temp.rule('test.order', '^abc', description => 'own'), NULL, 'a rule in a subtransaction');

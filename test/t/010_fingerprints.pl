@@ -235,6 +235,16 @@ is(() = $err =~ /WARNING:  fingerprint 2001 is taken as not matching: match limi
 	like($text, qr/canceling statement due to user request/, 'for that reason');
 }
 
+# Told to end while it reads the address blocks for the first time: the next statement reads them.
+$node->safe_psql('explode', q{INSERT INTO eiot.oui SELECT lpad(to_hex(i::bigint << 24), 12, '0')::macaddr, 24, 'Vendor ' || i, 'MA-L' FROM generate_series(1, 100000) i});
+($ret, $out, $err) = $node->psql('explode', q{
+	SET statement_timeout = '2ms';
+	SELECT eiot.oui_vendor('00:00:01:00:00:00');
+	SET statement_timeout = 0;
+	SELECT eiot.oui_vendor('00:00:01:00:00:00')}, on_error_stop => 0);
+like($err, qr/canceling statement due to statement timeout/, 'address blocks are not read to the end');
+is($out, 'Vendor 1', 'and are read by the next statement');
+
 # ---- dump and restore
 
 new_db('original');
