@@ -210,7 +210,7 @@ caption{text-align:left;padding:0 0 .4rem}
 th,td{padding:.45rem .75rem .45rem 0;text-align:right;vertical-align:top;border-bottom:1px solid var(--line);font-weight:400}
 bdi{overflow-wrap:anywhere}
 td{white-space:nowrap}
-td.text{white-space:normal}
+td.text,td.when{white-space:normal}
 th:last-child,td:last-child{padding-right:0}
 thead th,thead td{color:var(--soft);font-size:.8125rem;vertical-align:bottom;border-bottom-color:var(--soft);white-space:nowrap}
 th.text,td.text,tbody th{text-align:left}
@@ -244,7 +244,7 @@ figure{margin:0}
 .tenant{border-top:1px solid var(--line);padding-top:1.25rem;margin-top:1.75rem}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),1fr));gap:0 2.5rem}
 footer{margin-top:3.5rem;padding-top:1rem;padding-bottom:3rem;border-top:1px solid var(--line)}
-@media (max-width:40rem){.more{display:none}th,td{padding-right:.5rem}td.draw{width:auto;min-width:4rem}}
+@media (max-width:40rem){.more{display:none}table{font-size:.875rem}th,td{padding-right:.5rem}thead th{white-space:normal}tbody th{min-width:5rem}td.draw{width:25%;min-width:3rem}header{padding-top:1.5rem}h2{margin-top:2.5rem}}
 @page{size:A4;margin:16mm 14mm 18mm;@bottom-right{content:counter(page) " / " counter(pages);font:9pt system-ui,sans-serif;color:#57606a}}
 @media print{:root{color-scheme:light}body{font-size:10pt;print-color-adjust:exact;-webkit-print-color-adjust:exact}header,main,footer{max-width:none;padding:0}header{padding-top:0}nav{display:none}h1{font-size:22pt}h2{margin-top:18pt;font-size:14pt}h2,h3,h4,caption{break-after:avoid}thead{display:table-header-group}tfoot{display:table-row-group}tr,figure,.facts,.plot{break-inside:avoid}.tenant{break-inside:avoid}table{font-size:9pt}.plot svg{height:4.5cm}.scroll{overflow:visible}a{color:inherit;text-decoration:none}}
 ';

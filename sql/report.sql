@@ -432,7 +432,7 @@ BEGIN ATOMIC
     (SELECT pg_catalog.format(
               '<table><caption>Imports%s</caption><thead><tr><th scope="col" class="text">Tenant</th><th scope="col">Licenses imported</th><th scope="col">Last device seen</th></tr></thead><tbody>%s</tbody></table>',
               CASE WHEN pg_catalog.max(i.n) > 20 THEN pg_catalog.format(': the 20 oldest of %s', eiot.html_number(pg_catalog.max(i.n))) ELSE ', the oldest first' END,
-              pg_catalog.string_agg(pg_catalog.format('<tr><th scope="row">%s</th><td>%s</td><td>%s</td></tr>',
+              pg_catalog.string_agg(pg_catalog.format('<tr><th scope="row">%s</th><td class="when">%s</td><td class="when">%s</td></tr>',
                 eiot.html_label(i.tenant), COALESCE(eiot.html_instant(i.licenses_at), 'by hand'), COALESCE(eiot.html_instant(i.last_seen), 'never')), '' ORDER BY i.i))
        FROM (SELECT l.tenant, l.licenses_at, d.last_seen, pg_catalog.count(*) OVER () AS n,
                     pg_catalog.row_number() OVER (ORDER BY least(l.licenses_at, d.last_seen) NULLS FIRST, l.tenant, l.tenant_id) AS i
