@@ -151,8 +151,8 @@ BEGIN ATOMIC
                  ('eiot.device_import', ARRAY['INSERT'], false),
                  ('eiot.report_schedule', ARRAY['INSERT', 'UPDATE', 'DELETE'], false),
                  ('eiot.report_run', ARRAY['INSERT', 'UPDATE', 'DELETE'], false),
-                 -- what the import of subscribedSkus leaves on the tenant
-                 ('eiot.tenant', ARRAY['UPDATE (entitlements_as_of)'], false),
+                 -- what the import of subscribedSkus and the steps of the lifecycle leave on the tenant
+                 ('eiot.tenant', ARRAY['UPDATE (entitlements_as_of, entitlements_changed_at)'], false),
                  -- UPDATE for the trigger keep_user_row, which looks for a shipped row
                  ('eiot.sku', ARRAY['INSERT', 'UPDATE'], false),
                  ('eiot.tenant', ARRAY['INSERT', 'UPDATE', 'DELETE'], true),

@@ -366,19 +366,15 @@ DECLARE
   result bigint;
 BEGIN
   IF lower(held.valid) = at THEN
-    -- A row that began at this very instant was never in effect otherwise.  Its key changes nevertheless:
+    -- A row that began at this very instant was never in effect.  The one in its place gets another key nevertheless:
     -- whoever knows the old one does not know what it holds now.
+    DELETE FROM eiot.entitlement e WHERE e.entitlement_id = held.entitlement_id;
+  ELSE
     UPDATE eiot.entitlement e
-       SET entitlement_id = DEFAULT, units = replace_entitlement.units, assigned_units = replace_entitlement.assigned_units,
-           recorded_at = now(), recorded_by = CURRENT_USER
-     WHERE e.entitlement_id = held.entitlement_id
-    RETURNING e.entitlement_id INTO STRICT result;
-    RETURN result;
+       SET valid = tstzrange(lower(e.valid), at, CASE WHEN lower_inc(e.valid) THEN '[)' ELSE '()' END),
+           end_recorded_at = now(), end_recorded_by = CURRENT_USER
+     WHERE e.entitlement_id = held.entitlement_id;
   END IF;
-  UPDATE eiot.entitlement e
-     SET valid = tstzrange(lower(e.valid), at, CASE WHEN lower_inc(e.valid) THEN '[)' ELSE '()' END),
-         end_recorded_at = now(), end_recorded_by = CURRENT_USER
-   WHERE e.entitlement_id = held.entitlement_id;
   INSERT INTO eiot.entitlement AS e
     (tenant_id, sku_id, subscription_id, units, assigned_units, state, valid, source,
      billing_frequency, unit_price, currency, billing_anchor)

@@ -102,5 +102,172 @@ SELECT is_empty($$
                               WHERE e.tenant_id = pg_temp.t(n) AND e.valid @> at AND e.state IN ('enabled', 'warning')), 0) END
 $$, 'random: capacity_at is what a recount gives, and 0 while monitoring is off');
 
+-- ---- trials: whose, how large, how long
+
+CREATE FUNCTION pg_temp.rule_of(step text) RETURNS text
+  LANGUAGE plpgsql AS $$
+DECLARE
+  rule text;
+BEGIN
+  EXECUTE format('SELECT eiot.%s', step);
+  RETURN 'done';
+EXCEPTION WHEN object_not_in_prerequisite_state THEN
+  GET STACKED DIAGNOSTICS rule = CONSTRAINT_NAME;
+  RETURN rule;
+END
+$$;
+INSERT INTO eiot.tenant (tenant_id, name) SELECT pg_temp.t(n), 'Tenant ' || n FROM generate_series(101, 199) n;
+
+SELECT is((SELECT t FROM eiot.trial_terms(pg_temp.t(101), as_of) t)::text, terms, format('terms of a trial at %s', as_of))
+  FROM (VALUES (timestamptz '2022-07-05 23:59:59.999999', '(,)'), ('2022-07-06', '(1000,30)'), ('2023-05-17', format('(%s,30)', eiot.unlimited())),
+               ('2023-09-13', '(100,90)'), ('2023-11-01', '(100,90)'), ('2024-06-25', '(100,90)'), ('2026-08-12', '(100,90)')) v(as_of, terms);
+UPDATE eiot.tenant SET counting_rule = '2022 draft' WHERE tenant_id = pg_temp.t(101);
+SELECT is((SELECT t FROM eiot.trial_terms(pg_temp.t(101), '2026-08-12') t)::text, '(1000,30)', 'those of the rule that a tenant is pinned to');
+UPDATE eiot.tenant SET counting_rule = NULL WHERE tenant_id = pg_temp.t(101);
+SELECT is((SELECT t FROM eiot.trial_terms(pg_temp.t(9999), '2026-08-12') t)::text, '(,)', 'none for an unknown tenant');
+
+SELECT pg_temp.hold(n, 'p2', 5, '[2020-01-01,2027-01-01)') FROM generate_series(102, 120) n;
+SELECT pg_temp.hold(103, 'e5', 1), pg_temp.hold(104, 'addon', 1), pg_temp.hold(105, 'legacy', 100), pg_temp.hold(106, 'e5', 1, '[2026-09-01,)'),
+       pg_temp.hold(107, 'addon', 1, state => 'suspended'), pg_temp.hold(108, 'addon', 0), pg_temp.hold(109, 'trial', 100, '[2026-09-01,2026-10-01)'),
+       pg_temp.hold(110, 'trial', 100, '[2026-06-01,2026-08-12)');
+SELECT is(pg_temp.rule_of(format('start_trial(%L, %L)', pg_temp.t(n), at)), expected, what)
+  FROM (VALUES (101, '2026-08-12', 'trial_for_p2_alone', 'no trial without Defender for Endpoint P2'),
+               (102, '2019-12-31', 'trial_for_p2_alone', 'nor before it'),
+               (102, '2022-07-05', 'trial_terms', 'nor before anything was published'),
+               (103, '2026-08-12', 'trial_for_p2_alone', 'nor with Microsoft 365 E5'),
+               (104, '2026-08-12', 'trial_for_p2_alone', 'nor with standalone licenses'),
+               (105, '2026-08-12', 'trial_for_p2_alone', 'nor with a legacy plan'),
+               (109, '2026-08-12', 'one_trial_at_a_time', 'nor before a trial that is recorded already'),
+               (106, '2026-08-12', 'done', 'a trial before Microsoft 365 E5 begins'),
+               (107, '2026-08-12', 'done', 'with standalone licenses that are suspended'),
+               (108, '2026-08-12', 'done', 'with none of them'),
+               (110, '2026-08-12', 'done', 'at the instant that another trial ended'),
+               (102, '2023-06-01', 'done', 'a trial of old'),
+               (102, '2023-06-15', 'one_trial_at_a_time', 'none within it'),
+               (102, '2023-07-01', 'done', 'another one after it')) v(n, at, expected, what);
+SELECT is(eiot.capacity_at(pg_temp.t(102), at), capacity, format('a trial of any number of devices at %s', at))
+  FROM (VALUES (timestamptz '2023-05-31', 0::bigint), ('2023-06-01', eiot.unlimited()), ('2023-06-30 23:59', eiot.unlimited()), ('2023-07-01', eiot.unlimited()), ('2023-07-31', 0)) v(at, capacity);
+SELECT is((SELECT upper(valid) - lower(valid) FROM eiot.entitlement WHERE tenant_id = pg_temp.t(106) AND source = 'lifecycle'), interval '90 days', 'a trial lasts 90 days');
+SET LOCAL TimeZone = 'Europe/Berlin';
+SELECT eiot.start_trial(pg_temp.t(111), '2026-10-01');
+SELECT is((SELECT upper(valid) - lower(valid) FROM eiot.entitlement WHERE tenant_id = pg_temp.t(111) AND source = 'lifecycle'), interval '90 days', 'of 24 hours, whatever the clocks do');
+SET LOCAL TimeZone = 'UTC';
+
+-- ---- standalone licenses
+
+SELECT pg_temp.hold(121, 'e5', 1, '[2026-01-01,2026-06-01)'), pg_temp.hold(122, 'p2', 1, state => 'warning'), pg_temp.hold(123, 'p2', 1, state => 'suspended'), pg_temp.hold(124, 'p2', 0);
+SELECT is(pg_temp.rule_of(format('purchase(%L, 3, ''month'', 1.20, ''EUR'', %L)', pg_temp.t(n), at)), expected, what)
+  FROM (VALUES (121, '2025-12-31', 'purchase_needs_p2', 'no purchase before Microsoft 365 E5'), (121, '2026-01-01', 'done', 'a purchase with it'),
+               (121, '2026-06-01', 'purchase_needs_p2', 'none after it'), (122, '2026-02-01', 'done', 'with Defender for Endpoint P2 in its grace period'),
+               (123, '2026-02-01', 'purchase_needs_p2', 'none with it suspended'), (124, '2026-02-01', 'purchase_needs_p2', 'none with none of it')) v(n, at, expected, what);
+SET LOCAL eiot.count_warning_units = off;
+SELECT is(pg_temp.rule_of(format('purchase(%L, 3, ''month'', 1.20, ''EUR'', ''2026-02-01'')', pg_temp.t(122))), 'purchase_needs_p2', 'nor in its grace period, where that does not count');
+RESET eiot.count_warning_units;
+
+CREATE TEMP TABLE known (n integer PRIMARY KEY, id bigint);
+INSERT INTO known SELECT 112, eiot.purchase(pg_temp.t(112), 10, 'quarter', 3.60, 'USD', '2026-03-15 22:00');
+SELECT results_eq($$SELECT units, assigned_units, state, valid, source, billing_frequency, unit_price, currency, billing_anchor, recorded_at = now(), recorded_by = CURRENT_USER, end_recorded_by
+                      FROM eiot.entitlement JOIN known ON id = entitlement_id$$,
+                  $$VALUES (10::bigint, 0::bigint, 'enabled', tstzrange('2026-03-15 22:00', NULL), 'lifecycle', 'quarter', 3.60, 'USD', date '2026-03-15', true, true, NULL::text)$$, 'what a purchase records');
+SELECT is(eiot.change_units(id, 10, '2026-04-01'), id, 'the same units: the same row') FROM known;
+SELECT is(eiot.assign_units(id, 0, '2026-04-01'), id, 'the same assigned: the same row') FROM known;
+UPDATE known SET id = eiot.change_units(id, 12, '2026-04-01');
+UPDATE known SET id = eiot.assign_units(id, 12, '2026-04-01');
+UPDATE known SET id = eiot.change_units(id, 15, '2026-04-01');
+SELECT results_eq($$SELECT units, assigned_units, valid, billing_anchor, end_recorded_by = CURRENT_USER FROM eiot.entitlement WHERE tenant_id = pg_temp.t(112) AND source = 'lifecycle' ORDER BY valid$$,
+                  $$VALUES (10::bigint, 0::bigint, tstzrange('2026-03-15 22:00', '2026-04-01'), date '2026-03-15', true), (15, 12, tstzrange('2026-04-01', NULL), date '2026-03-15', NULL)$$,
+                  'three steps at one instant are one row');
+SELECT throws_ok(format('SELECT eiot.change_units(%s, 9, ''2026-04-01'')', (SELECT max(entitlement_id) - 1 FROM eiot.entitlement)), 'P0002', NULL, 'which the keys in between do not name');
+UPDATE known SET id = eiot.change_units(id, 5, '2026-05-01');
+SELECT is((SELECT assigned_units FROM eiot.entitlement JOIN known ON id = entitlement_id), 12::bigint, 'fewer units than are assigned: those stay assigned');
+SELECT is(pg_temp.rule_of(format('assign_units(%s, 11, ''2026-05-02'')', id)), 'assign_what_is_held', 'but not anew') FROM known;
+SELECT is(eiot.change_units(id, 0, '2026-05-01'), NULL, 'no units at the instant of the last change') FROM known;
+SELECT results_eq($$SELECT what, units_before, units_after, at FROM eiot.history(pg_temp.t(112)) WHERE product LIKE '%add-on'$$,
+                  $$VALUES ('purchased', 0::bigint, 10::bigint, timestamptz '2026-03-15 22:00'), ('units changed', 10, 15, '2026-04-01'), ('units assigned', 0, 12, '2026-04-01'), ('ended', 15, 0, '2026-05-01')$$,
+                  'leaves no trace of it in the story');
+
+-- Rows by hand can be changed as well, within their time.
+INSERT INTO known SELECT 113, pg_temp.hold(113, 'addon', 4, '(2026-01-01,2026-12-31]');
+SELECT is(pg_temp.rule_of(format('change_units(%s, 5, %L)', id, at)), 'order_of_time', format('none at %s', at)) FROM known CROSS JOIN (VALUES ('2025-12-31'), ('2026-01-01'), ('2026-12-31'), ('2027-01-01')) v(at) WHERE n = 113;
+UPDATE known SET id = eiot.change_units(id, 6, '2026-07-01') WHERE n = 113;
+SELECT results_eq($$SELECT units, valid, source FROM eiot.entitlement WHERE tenant_id = pg_temp.t(113) AND sku_id = pg_temp.sku('addon') ORDER BY valid$$,
+                  $$VALUES (4::bigint, tstzrange('2026-01-01', '2026-07-01', '()'), 'manual'), (6, tstzrange('2026-07-01', '2026-12-31', '[]'), 'manual')$$, 'bounds stay what they were');
+SELECT is(pg_temp.rule_of(format('change_units(%s, 7, ''2026-08-01'')', pg_temp.hold(114, 'addon', 4, state => 'warning'))), 'enabled_alone', 'units in the grace period are not changed');
+SELECT is(pg_temp.rule_of(format('change_units(%s, 7, ''2026-08-01'')', pg_temp.hold(124, 'addon', 4))), 'purchase_needs_p2', 'more of them need Defender for Endpoint P2');
+SELECT is(pg_temp.rule_of(format('change_units(%s, 3, ''2026-08-01'')', pg_temp.hold(124, 'addon', 4))), 'done', 'fewer do not');
+SELECT is(pg_temp.rule_of(format('change_units(%s, 7, ''2026-08-01'')', pg_temp.hold(124, 'e5', 4))), 'done', 'nor more of another product');
+SELECT throws_ok(format('SELECT eiot.%s', step), errcode, NULL, step)
+  FROM (VALUES ('purchase(NULL, 1, ''month'', 1, ''EUR'')', '22004'), ('purchase(pg_temp.t(112), NULL, ''month'', 1, ''EUR'')', '22004'), ('purchase(pg_temp.t(112), 1, NULL, 1, ''EUR'')', '22004'),
+               ('purchase(pg_temp.t(112), 1, ''month'', NULL, ''EUR'')', '22004'), ('purchase(pg_temp.t(112), -1, ''month'', 1, ''EUR'')', '22023'), ('purchase(pg_temp.t(112), 1, ''month'', ''Infinity'', ''EUR'')', '22023'),
+               ('purchase(pg_temp.t(112), 1, ''Month'', 1, ''EUR'')', '22023'), ('purchase(pg_temp.t(112), 1, ''month'', 1, '''')', '22023'), ('purchase(pg_temp.t(112), 9223372036854775807, ''month'', 1, ''EUR'')', '22003'),
+               ('purchase(pg_temp.t(9999), 1, ''month'', 1, ''EUR'')', '23503'), ('purchase(pg_temp.t(112), 1, ''month'', 1, ''EUR'', ''-infinity'')', '22023'),
+               ('purchase(pg_temp.t(112), 1, ''month'', 1, ''EUR'', sku_id => NULL)', '22023'), ('purchase(pg_temp.t(112), 1, ''month'', 1, ''EUR'', sku_id => pg_temp.t(1))', '22023'),
+               ('change_units(0, 1)', 'P0002'), ('change_units(NULL, 1)', '22004'), ('change_units(1, NULL)', '22004'), ('change_units(1, -1)', '22023'), ('assign_units(1, NULL)', '22004'),
+               ('start_trial(NULL)', '22004'), ('start_trial(pg_temp.t(112), NULL)', '22004'), ('start_trial(pg_temp.t(112), ''infinity'')', '22023'), ('start_trial(pg_temp.t(9999))', '23503'),
+               ('turn_on(NULL)', '22004'), ('turn_on(pg_temp.t(9999))', '23503'), ('turn_off(pg_temp.t(112), ''infinity'')', '22023'), ('turn_off(NULL)', '22004'),
+               ('cancel_legacy_plan(NULL)', '22004'), ('cancel_legacy_plan(pg_temp.t(9999))', '23503'), ('cancel_legacy_plan(pg_temp.t(112), ''-infinity'')', '22023'),
+               ('purge_devices(NULL, pg_temp.t(112))', '22004'), ('purge_devices(''lived.device'', NULL)', '22004'), ('purge_devices(''lived.device'', pg_temp.t(9999))', '23503')) v(step, errcode);
+SELECT is_empty('SELECT eiot.history(NULL)', 'no history of no tenant');
+SELECT is_empty('SELECT eiot.history(pg_temp.t(9999))', 'nor of an unknown one');
+
+-- ---- monitoring
+
+SELECT pg_temp.hold(131, 'e5', 4, '[2026-01-01,)'), pg_temp.hold(132, 'addon', 1, '[2026-06-01,2026-07-01)'), pg_temp.hold(133, 'addon', 0), pg_temp.hold(133, 'addon', 3, state => 'suspended');
+SELECT is(pg_temp.rule_of(format('%s(%L, %L)', step, pg_temp.t(n), at)), expected, format('%s of %s at %s', step, n, at))
+  FROM (VALUES (131, 'turn_on', '2026-02-01', 'on_already'), (131, 'turn_off', '2026-02-01', 'done'), (131, 'turn_off', '2026-02-01', 'off_already'), (131, 'turn_off', '2026-03-01', 'off_already'),
+               (131, 'turn_off', '2026-01-15', 'order_of_time'), (131, 'turn_on', '2026-01-15', 'order_of_time'), (131, 'turn_on', '2026-03-01', 'done'), (131, 'turn_on', '2026-03-01', 'on_already'),
+               (131, 'turn_off', '2026-02-15', 'order_of_time'), (131, 'turn_on', '2026-02-15', 'order_of_time'), (131, 'turn_off', '2026-03-01', 'done'), (131, 'turn_on', '2026-03-01', 'done'),
+               (131, 'turn_off', '2026-04-01', 'done'),
+               (132, 'turn_off', '2026-05-01', 'off_without_standalone'), (132, 'turn_off', '2026-06-30', 'off_without_standalone'), (132, 'turn_off', '2026-07-01', 'done'),
+               (133, 'turn_off', '2026-05-01', 'done')) v(n, step, at, expected);
+SELECT results_eq($$SELECT valid FROM eiot.monitoring_off WHERE tenant_id = pg_temp.t(131) ORDER BY valid$$, $$VALUES (tstzrange('2026-02-01', '2026-03-01')), (tstzrange('2026-04-01', NULL))$$,
+                  'what was off for no time is not recorded');
+SELECT is(pg_temp.rule_of(format('purchase(%L, 3, ''month'', 1.20, ''EUR'', %L)', pg_temp.t(131), at)), expected, format('a purchase at %s', at))
+  FROM (VALUES ('2026-02-15', 'order_of_time'), ('2026-03-15', 'order_of_time'), ('2026-05-01', 'done')) v(at, expected);
+SELECT is(eiot.capacity_at(pg_temp.t(131), '2026-05-01'), 23::bigint, 'a purchase turns monitoring on, for all licenses');
+
+-- ---- legacy plans
+
+SELECT pg_temp.hold(141, 'legacy', 100, '[2022-01-01,)'), pg_temp.hold(141, 'legacy', 200, '[2022-01-01,2023-06-01 00:30)'), pg_temp.hold(141, 'legacy', 300, '[2022-01-01,2024-01-01)'), pg_temp.hold(141, 'legacy', 300, '[2025-01-01,)'),
+       pg_temp.hold(142, 'legacy', 100, '[2022-01-01,2023-06-01 00:30)');
+SELECT is(eiot.cancel_legacy_plan(pg_temp.t(141), '2023-06-01'), timestamptz '2023-06-01 01:00', 'a cancellation takes effect an hour later');
+SELECT results_eq($$SELECT units, upper(valid), end_recorded_by = CURRENT_USER FROM eiot.entitlement WHERE tenant_id = pg_temp.t(141) ORDER BY lower(valid), units, upper(valid)$$,
+                  $$VALUES (100::bigint, timestamptz '2023-06-01 01:00', true), (200, '2023-06-01 00:30', NULL), (300, '2023-06-01 01:00', true), (300, NULL, NULL)$$, 'for every plan in effect that would go on');
+SELECT is(pg_temp.rule_of(format('cancel_legacy_plan(%L, ''2023-06-01'')', pg_temp.t(142))), 'canceled_once', 'not for one that ends within the hour');
+
+-- ---- purging
+
+INSERT INTO lived.device (tenant_id, device_id) SELECT pg_temp.t(n), i::text FROM generate_series(141, 142) n CROSS JOIN generate_series(1, 5) i;
+INSERT INTO eiot.import_reject (inventory, tenant_id, ordinal, reason, body) VALUES ('lived.device', pg_temp.t(141), 1, 'x', '{}'), ('lived.device', pg_temp.t(142), 1, 'x', '{}'), ('another', pg_temp.t(141), 1, 'x', '{}');
+SELECT is(eiot.purge_devices('lived.device', pg_temp.t(141)), 5::bigint, 'five devices are purged');
+SELECT results_eq('SELECT tenant_id, count(*) FROM lived.device GROUP BY 1', 'VALUES (pg_temp.t(142), 5::bigint)', 'those of the other tenant stay');
+SELECT results_eq('SELECT inventory, tenant_id FROM eiot.import_reject ORDER BY 1', $$VALUES ('another', pg_temp.t(141)), ('lived.device', pg_temp.t(142))$$, 'and so do rejected rows of others');
+
+-- ---- with the rights of a manager of the tenant, and of nobody
+
+CREATE ROLE eiot_test_steps;
+CREATE ROLE eiot_test_reader;
+SELECT eiot.grant_access('eiot_test_steps', 'manager', pg_temp.t(115)), eiot.grant_access('eiot_test_reader', 'reader', pg_temp.t(115));
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pg_temp TO eiot_test_steps, eiot_test_reader;
+GRANT ALL ON known TO eiot_test_steps;
+INSERT INTO known VALUES (115, NULL);
+SET LOCAL ROLE eiot_test_steps;
+SELECT eiot.start_trial(pg_temp.t(115), '2026-01-01');
+UPDATE known SET id = eiot.purchase(pg_temp.t(115), 3, 'month', 1, 'EUR', '2026-02-01') WHERE n = 115;
+UPDATE known SET id = eiot.change_units(id, 4, '2026-02-01') WHERE n = 115;
+UPDATE known SET id = eiot.assign_units(id, 4, '2026-02-02') WHERE n = 115;
+UPDATE known SET id = eiot.change_units(id, 0, '2026-03-02') WHERE n = 115;
+SELECT eiot.turn_off(pg_temp.t(115), '2026-05-01');
+SELECT eiot.turn_on(pg_temp.t(115), '2026-06-01');
+RESET ROLE;
+SELECT bag_eq($$SELECT what, recorded_by = 'eiot_test_steps' FROM eiot.history(pg_temp.t(115))$$,
+              $$VALUES ('added', false), ('trial started', true), ('purchased', true), ('units assigned', true), ('ended', true), ('trial ended', true),
+                       ('monitoring turned off', true), ('monitoring turned on', true), ('ended', false)$$, 'a manager can take every step');
+SET LOCAL ROLE eiot_test_reader;
+SELECT lives_ok($$SELECT * FROM eiot.history(pg_temp.t(115))$$, 'a reader reads the story');
+SELECT throws_ok($$SELECT eiot.turn_off(pg_temp.t(115), '2026-07-01')$$, '42501', NULL, 'and takes none');
+SELECT is_empty($$SELECT * FROM eiot.history(pg_temp.t(112))$$, 'nor hears that of others');
+RESET ROLE;
+
 SELECT * FROM finish();
 ROLLBACK;
