@@ -276,17 +276,20 @@ is_candidate(const uint64_t *candidates, int number)
 	return candidates[number / 64] >> (number % 64) & 1;
 }
 
-static void
+/* True if the evidence goes beyond ASCII. */
+static bool
 scan(Case *input, const unsigned char *evidence, size_t length)
 {
 	size_t		size = sizeof(uint64_t) * prefilter_words(input->prefilter);
+	bool		beyond_ascii;
 
 	memset(input->candidates, 0xaa, size);
 	memset(input->again, 0x55, size);
-	prefilter_scan(input->prefilter, evidence, length, input->candidates);
-	prefilter_scan(input->prefilter, evidence, length, input->again);
-	if (memcmp(input->candidates, input->again, size) != 0)
+	beyond_ascii = prefilter_scan(input->prefilter, evidence, length, input->candidates);
+	if (prefilter_scan(input->prefilter, evidence, length, input->again) != beyond_ascii ||
+		memcmp(input->candidates, input->again, size) != 0)
 		report(input, NULL, false, evidence, length, "a second scan finds something else");
+	return beyond_ascii;
 }
 
 /* The evidence matches this pattern: do the literals and the prefilter let it through? */
@@ -296,11 +299,10 @@ check_match(Case *input, int number, const unsigned char *evidence, size_t lengt
 	const Pattern *pattern = &input->patterns[number];
 
 	counts.matches++;
-	if (has_folding_letters(evidence, length))
+	if (scan(input, evidence, length) && has_folding_letters(evidence, length))
 		return;
 	if (!has_literals(&pattern->literals, evidence, length))
 		report(input, pattern, true, evidence, length, "a match can do without these literals");
-	scan(input, evidence, length);
 	if (!is_candidate(input->candidates, number))
 		report(input, pattern, false, evidence, length, "the prefilter excludes a match");
 }
