@@ -203,6 +203,7 @@ eiot_access_to_all_support(PG_FUNCTION_ARGS)
 		!IsA(level, Const) || level->constisnull)
 		PG_RETURN_POINTER(NULL);
 
+	/* Not every server's plan cache follows the membership of roles by itself. */
 	if (!callbacks_registered)
 	{
 		CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, forget_plans, (Datum) 0);
