@@ -12,15 +12,12 @@
  * found once a query.  eiot.access is read here and not by SQL in the policies:
  * they would need a right on it, and a policy of its own could not be written.
  *
- * A plan that the constant went into is made anew after eiot.access or the
- * membership of roles has changed, and for another user, as any plan with
- * row-level security is.
+ * What the current user has is kept until eiot.access or the membership of roles
+ * changes.  So are plans that the constant went into; for another user they are
+ * made anew like any plan with row-level security.
  */
 #include "eiot.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
@@ -32,12 +29,12 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/plancache.h"
-#include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/uuid.h"
+
+#include "kept.h"
 
 PG_FUNCTION_INFO_V1(eiot_access_to_all);
 PG_FUNCTION_INFO_V1(eiot_access_to_all_support);
@@ -55,16 +52,22 @@ typedef enum AccessLevel
 	LEVEL_MANAGER
 } AccessLevel;
 
-/* What a pass over eiot.access is for: the answer for all tenants, or the others. */
-typedef struct AccessScan
+#define NUM_LEVELS (LEVEL_MANAGER + 1)
+
+/* What a user has at a level; a manager has all that a reader has. */
+typedef struct Access
 {
-	AccessLevel level;
-	bool		for_all;
-	bool		all;			/* found: a row for all tenants */
-	pg_uuid_t  *tenants;		/* found: tenants named one by one */
+	bool		all;			/* for all tenants */
+	pg_uuid_t  *tenants;		/* one by one, sorted, each once */
 	int			ntenants;
 	int			size;
-} AccessScan;
+} Access;
+
+static MemoryContext access_context = NULL;
+static Access user_access[NUM_LEVELS];
+static Oid	access_user = InvalidOid;
+static Kept kept_access = {.tables = {"access"}};
+static bool changed_in_transaction = false;
 
 static AccessLevel
 parse_level(const text *name)
@@ -81,53 +84,108 @@ parse_level(const text *name)
 			 errhint("Levels are reader and manager.")));
 }
 
-static Oid
-access_relid(void)
+static void
+membership_changed(Datum arg, SyscacheId cacheid, uint32 hashvalue)
 {
-	Oid			relid = get_relname_relid("access", get_namespace_oid("eiot", false));
+	(void) arg;
+	(void) cacheid;
+	(void) hashvalue;
+	kept_access.changed = true;
+	changed_in_transaction = true;
+	/* Not every server's plan cache follows the membership of roles by itself. */
+	ResetPlanCache();
+}
 
-	if (!OidIsValid(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("table eiot.access does not exist"),
-				 errhint("The library and the extension's SQL differ; run ALTER EXTENSION eiot UPDATE.")));
-	return relid;
+static void
+access_changed(Datum arg, Oid relid)
+{
+	(void) arg;
+	if (relid == InvalidOid || relid == kept_access.relids[0])
+		changed_in_transaction = true;
 }
 
 /*
- * Rows of roles that the current user has the rights of.  Those of a role that
+ * A change that was heard of between the folding of access_to_all() and the end
+ * of planning found no plan to invalidate yet.
+ */
+static void
+end_of_transaction(XactEvent event, void *arg)
+{
+	(void) event;
+	(void) arg;
+	if (changed_in_transaction)
+		ResetPlanCache();
+	changed_in_transaction = false;
+}
+
+static int
+compare_tenants(const void *a, const void *b)
+{
+	return memcmp(a, b, UUID_LEN);
+}
+
+static void
+add_tenant(Access *access, const pg_uuid_t *tenant)
+{
+	if (access->ntenants >= access->size)
+	{
+		access->size = Max(16, access->size * 2);
+		access->tenants = access->tenants ?
+			repalloc(access->tenants, sizeof(pg_uuid_t) * access->size) :
+			palloc(sizeof(pg_uuid_t) * access->size);
+	}
+	access->tenants[access->ntenants++] = *tenant;
+}
+
+static void
+sort_tenants(Access *access)
+{
+	int			n = 0;
+
+	if (access->ntenants == 0)
+		return;
+	qsort(access->tenants, access->ntenants, sizeof(pg_uuid_t), compare_tenants);
+	for (int i = 1; i < access->ntenants; i++)
+		if (compare_tenants(&access->tenants[n], &access->tenants[i]) != 0)
+			access->tenants[++n] = access->tenants[i];
+	access->ntenants = n + 1;
+}
+
+/*
+ * Reads the rows of roles that the user has the rights of.  Those of a role that
  * was dropped or renamed are nobody's.
  */
 static void
-scan_access(AccessScan *result, Snapshot snapshot)
+read_access(Oid user)
 {
-	Relation	rel = table_open(access_relid(), AccessShareLock);
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	static bool callbacks_registered = false;
+	KeptRows	rows;
+	Datum		values[Natts_access];
+	bool		nulls[Natts_access];
+	MemoryContext context;
+	Access		found[NUM_LEVELS] = {0};
 	NameData	last_grantee;
 	bool		last_verdict = false;
-	Oid			user = GetUserId();
 
-	if (RelationGetNumberOfAttributes(rel) != Natts_access)
-		elog(ERROR, "eiot.access has %d columns", RelationGetNumberOfAttributes(rel));
-	MemSet(&last_grantee, 0, sizeof(last_grantee));
-
-	scan = systable_beginscan(rel, InvalidOid, false, snapshot, 0, NULL);
-	while (!result->all && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	if (!callbacks_registered)
 	{
-		Datum		values[Natts_access];
-		bool		nulls[Natts_access];
-		Name		grantee;
+		CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, membership_changed, (Datum) 0);
+		CacheRegisterSyscacheCallback(AUTHOID, membership_changed, (Datum) 0);
+		CacheRegisterRelcacheCallback(access_changed, (Datum) 0);
+		RegisterXactCallback(end_of_transaction, NULL);
+		callbacks_registered = true;
+	}
 
-		CHECK_FOR_INTERRUPTS();
-		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
-		if (result->for_all != nulls[Anum_access_tenant_id - 1])
-			continue;
-		if (result->level == LEVEL_MANAGER &&
-			parse_level(DatumGetTextPP(values[Anum_access_level - 1])) != LEVEL_MANAGER)
-			continue;
+	MemSet(&last_grantee, 0, sizeof(last_grantee));
+	start_keeping(&kept_access);
+	context = AllocSetContextCreate(CurrentMemoryContext, "eiot access", ALLOCSET_SMALL_SIZES);
+	open_rows(&rows, &kept_access, 0, Natts_access);
+	while (next_row(&rows, values, nulls))
+	{
+		Name		grantee = DatumGetName(values[Anum_access_grantee - 1]);
+		AccessLevel granted = parse_level(DatumGetTextPP(values[Anum_access_level - 1]));
+		MemoryContext old_context;
 
-		grantee = DatumGetName(values[Anum_access_grantee - 1]);
 		if (namestrcmp(grantee, NameStr(last_grantee)) != 0)
 		{
 			Oid			role = get_role_oid(NameStr(*grantee), true);
@@ -138,110 +196,85 @@ scan_access(AccessScan *result, Snapshot snapshot)
 		if (!last_verdict)
 			continue;
 
-		if (result->for_all)
-			result->all = true;
-		else
+		old_context = MemoryContextSwitchTo(context);
+		for (AccessLevel level = LEVEL_READER; level <= granted; level++)
 		{
-			if (result->ntenants >= result->size)
-			{
-				result->size = Max(16, result->size * 2);
-				result->tenants = result->tenants ?
-					repalloc(result->tenants, sizeof(pg_uuid_t) * result->size) :
-					palloc(sizeof(pg_uuid_t) * result->size);
-			}
-			result->tenants[result->ntenants++] =
-				*DatumGetUUIDP(values[Anum_access_tenant_id - 1]);
+			if (nulls[Anum_access_tenant_id - 1])
+				found[level].all = true;
+			else
+				add_tenant(&found[level], DatumGetUUIDP(values[Anum_access_tenant_id - 1]));
 		}
+		MemoryContextSwitchTo(old_context);
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
+	close_rows(&rows);
+	for (AccessLevel level = LEVEL_READER; level < NUM_LEVELS; level++)
+		sort_tenants(&found[level]);
+
+	if (access_context)
+		MemoryContextDelete(access_context);
+	MemoryContextSetParent(context, TopMemoryContext);
+	access_context = context;
+	memcpy(user_access, found, sizeof(user_access));
+	access_user = user;
+	finish_keeping(&kept_access);
+}
+
+static const Access *
+current_access(AccessLevel level)
+{
+	Oid			user = GetUserId();
+
+	if (!is_current(&kept_access) || access_user != user)
+		read_access(user);
+	return &user_access[level];
 }
 
 /* eiot.access_to_all(level text) */
 Datum
 eiot_access_to_all(PG_FUNCTION_ARGS)
 {
-	AccessScan	access = {.level = parse_level(PG_GETARG_TEXT_PP(0)),.for_all = true};
-
-	scan_access(&access, GetActiveSnapshot());
-	PG_RETURN_BOOL(access.all);
+	PG_RETURN_BOOL(current_access(parse_level(PG_GETARG_TEXT_PP(0)))->all);
 }
 
-static void
-forget_plans(Datum arg, SyscacheId cacheid, uint32 hashvalue)
-{
-	(void) arg;
-	(void) cacheid;
-	(void) hashvalue;
-	ResetPlanCache();
-}
-
-/*
- * Folds access_to_all() while a query is planned.
- *
- * The newest committed rows are asked, not those of the transaction's snapshot:
- * a change that is not among them invalidates the plan when it is committed,
- * while one that an old snapshot does not see may have been heard of already.
- */
+/* Folds access_to_all() while a query is planned. */
 Datum
 eiot_access_to_all_support(PG_FUNCTION_ARGS)
 {
 	Node	   *request = (Node *) PG_GETARG_POINTER(0);
 	SupportRequestSimplify *simplify;
 	Const	   *level;
-	Snapshot	snapshot;
-	AccessScan	access = {.for_all = true};
-	static bool callbacks_registered = false;
+	bool		all;
 
 	if (!IsA(request, SupportRequestSimplify))
 		PG_RETURN_POINTER(NULL);
 	simplify = (SupportRequestSimplify *) request;
 
-	/* While workers run no new snapshot can be taken: the call is left to the executor. */
+	/*
+	 * While workers run an old snapshot may be all there is to read by, and a
+	 * plan may outlive it: the call is left to the executor.
+	 */
 	level = linitial(simplify->fcall->args);
 	if (simplify->root == NULL || simplify->root->glob == NULL || IsInParallelMode() ||
 		!IsA(level, Const) || level->constisnull)
 		PG_RETURN_POINTER(NULL);
 
-	/* Not every server's plan cache follows the membership of roles by itself. */
-	if (!callbacks_registered)
-	{
-		CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, forget_plans, (Datum) 0);
-		CacheRegisterSyscacheCallback(AUTHOID, forget_plans, (Datum) 0);
-		callbacks_registered = true;
-	}
+	all = current_access(parse_level(DatumGetTextPP(level->constvalue)))->all;
 	simplify->root->glob->relationOids =
-		list_append_unique_oid(simplify->root->glob->relationOids, access_relid());
-
-	access.level = parse_level(DatumGetTextPP(level->constvalue));
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	scan_access(&access, snapshot);
-	UnregisterSnapshot(snapshot);
-	PG_RETURN_POINTER(makeBoolConst(access.all, false));
-}
-
-static int
-compare_tenants(const void *a, const void *b)
-{
-	return memcmp(a, b, UUID_LEN);
+		list_append_unique_oid(simplify->root->glob->relationOids, kept_access.relids[0]);
+	PG_RETURN_POINTER(makeBoolConst(all, false));
 }
 
 /* eiot.accessible_tenants(level text) */
 Datum
 eiot_accessible_tenants(PG_FUNCTION_ARGS)
 {
-	AccessScan	access = {.level = parse_level(PG_GETARG_TEXT_PP(0)),.for_all = false};
+	const Access *access = current_access(parse_level(PG_GETARG_TEXT_PP(0)));
 	Datum	   *elements;
-	int			n = 0;
 
-	scan_access(&access, GetActiveSnapshot());
-	if (access.ntenants == 0)
+	if (access->ntenants == 0)
 		PG_RETURN_ARRAYTYPE_P(construct_empty_array(UUIDOID));
-
-	qsort(access.tenants, access.ntenants, sizeof(pg_uuid_t), compare_tenants);
-	elements = palloc(sizeof(Datum) * access.ntenants);
-	for (int i = 0; i < access.ntenants; i++)
-		if (i == 0 || compare_tenants(&access.tenants[i - 1], &access.tenants[i]) != 0)
-			elements[n++] = UUIDPGetDatum(&access.tenants[i]);
-	PG_RETURN_ARRAYTYPE_P(construct_array(elements, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	elements = palloc(sizeof(Datum) * access->ntenants);
+	for (int i = 0; i < access->ntenants; i++)
+		elements[i] = UUIDPGetDatum(&access->tenants[i]);
+	PG_RETURN_ARRAYTYPE_P(construct_array(elements, access->ntenants, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 }
