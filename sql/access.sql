@@ -293,13 +293,13 @@ BEGIN
   IF level = 'manager' THEN
     EXECUTE format('GRANT INSERT, UPDATE, DELETE ON %s TO %s', inventory, grantee);
   END IF;
-  FOR view IN SELECT v FROM eiot.coverage_views(inventory) v LOOP
+  FOR view IN SELECT v FROM eiot.coverage_views(inventory) v UNION SELECT v FROM eiot.bi_views(inventory) v LOOP
     EXECUTE format('GRANT SELECT ON %s TO %s', view, grantee);
   END LOOP;
 END
 $$;
 COMMENT ON FUNCTION eiot.grant_inventory(regclass, regrole, text) IS
-  'Lets a role read (level reader) or also write (manager) an inventory and read its coverage view, within the tenants that eiot.grant_access gave it; USAGE on the schema is yours to grant. 42501 for anybody but its owner, 42809 for a relation that is not an inventory, 22023 for another level, 22004 for null';
+  'Lets a role read (level reader) or also write (manager) an inventory and read its coverage view and its BI views, within the tenants that eiot.grant_access gave it; USAGE on the schema is yours to grant. 42501 for anybody but its owner, 42809 for a relation that is not an inventory, 22023 for another level, 22004 for null';
 
 -- ---- who changed what
 

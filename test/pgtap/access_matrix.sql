@@ -296,7 +296,7 @@ PREPARE reads_no_table AS
   VALUES ('access_to_all'), ('accessible_tenants'), ('access_rights'), -- what one may
          ('count_warning_units'),                                       -- a setting
          ('device_info_problem'),                                       -- part of a body
-         ('check_inventory'), ('coverage_views'),                       -- catalogs
+         ('check_inventory'), ('coverage_views'), ('bi_views'), ('drop_bi_views'), -- catalogs
          ('step_bounds'),                                               -- instants
          ('oui_vendor'), ('identify'), ('match_fingerprint');           -- vendors and fingerprints, of which nulls are asked
 SELECT set_has('reads_no_table', 'open_to_all', 'who was granted nothing calls pure functions and those that read no table');

@@ -130,6 +130,8 @@ PREPARE unsafe AS VALUES
   ('schedule_report'),           -- writes
   ('unschedule_report'),         -- writes
   ('run_reports'),               -- writes
+  ('create_bi_views'),           -- makes views
+  ('drop_bi_views'),             -- drops them
   ('device_info_problem'),       -- catches errors: a subtransaction
   ('subscribed_sku'),            -- catches errors: a subtransaction
   ('keep_user_row'),             -- trigger that writes
