@@ -26,12 +26,15 @@ COMMENT ON FUNCTION eiot.html_label(text) IS
 
 CREATE FUNCTION eiot.html_number(value numeric) RETURNS text
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 5
-  -- A comma and a point in the picture are these characters, whatever the locale.
-  RETURN pg_catalog.to_char(value, CASE WHEN pg_catalog.scale(value) > 0
-                                        THEN 'FM999,999,999,999,999,999,999,999,999,990.00'
-                                        ELSE 'FM999,999,999,999,999,999,999,999,999,990' END);
+  -- A comma in the picture is this character, whatever the locale.
+  RETURN CASE WHEN value < 0 THEN '-' ELSE '' END
+    || pg_catalog.to_char(pg_catalog.trunc(pg_catalog.abs(value)), 'FM999,999,999,999,999,999,999,999,999,990')
+    || CASE WHEN pg_catalog.scale(value) > 0
+            THEN '.' || pg_catalog.rpad(pg_catalog.substr(pg_catalog.trim_scale(pg_catalog.mod(pg_catalog.abs(value), 1))::text, 3),
+                                        greatest(2, pg_catalog.min_scale(value)), '0')
+            ELSE '' END;
 COMMENT ON FUNCTION eiot.html_number(numeric) IS
-  'A number as people read it, the same in every locale: 1204 as 1,204, and with two digits behind a point where it has any; null of null';
+  'A number as people read it, exact, and the same in every locale: 1204 as 1,204, and where it has digits behind the point at least two of them; null of null';
 
 CREATE FUNCTION eiot.html_count(value numeric, singular text, plural text) RETURNS text
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 5
@@ -210,7 +213,8 @@ caption{text-align:left;padding:0 0 .4rem}
 th,td{padding:.45rem .75rem .45rem 0;text-align:right;vertical-align:top;border-bottom:1px solid var(--line);font-weight:400}
 bdi{overflow-wrap:anywhere}
 td{white-space:nowrap}
-td.text{white-space:normal}
+td.text,td.when{white-space:normal}
+td.basis{min-width:6.5rem}
 th:last-child,td:last-child{padding-right:0}
 thead th,thead td{color:var(--soft);font-size:.8125rem;vertical-align:bottom;border-bottom-color:var(--soft);white-space:nowrap}
 th.text,td.text,tbody th{text-align:left}
@@ -219,7 +223,7 @@ tfoot th,tfoot td{font-weight:650;border-bottom:0;text-align:right}
 tfoot th{text-align:left}
 td.missing,strong.missing{color:var(--gap);font-weight:650}
 td.draw{width:22%;min-width:6rem}
-td small,th small{display:block;color:var(--soft);font-size:.8125rem}
+td small,th small{display:block;color:var(--soft);font-size:.8125rem;font-weight:400}
 .scroll{overflow-x:auto}
 svg{display:block;width:100%;overflow:visible}
 .bar{height:.625rem;margin-top:.45rem}
@@ -241,12 +245,13 @@ path{fill:none;vector-effect:non-scaling-stroke}
 figure{margin:0}
 .key{display:flex;flex-wrap:wrap;gap:.1rem 1.25rem;list-style:none;margin:0;padding:0;font-size:.8125rem;color:var(--soft)}
 .key svg{display:inline-block;width:1.5rem;height:.6rem;margin-right:.4rem}
-.tenant{border-top:1px solid var(--line);padding-top:1.25rem;margin-top:1.75rem}
-.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),1fr));gap:0 2.5rem}
+.tenant{margin-top:1.75rem}
+.tenant h3{border-top:1px solid var(--line);padding-top:1.25rem}
+.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),1fr));gap:0 2.5rem;margin-top:1.25rem}
 footer{margin-top:3.5rem;padding-top:1rem;padding-bottom:3rem;border-top:1px solid var(--line)}
-@media (max-width:40rem){.more{display:none}th,td{padding-right:.5rem}td.draw{width:auto;min-width:4rem}}
+@media (max-width:40rem){.more{display:none}table{font-size:.875rem}th,td{padding-right:.5rem}thead th{white-space:normal}tbody th{min-width:5rem}td.draw{width:25%;min-width:3rem}header{padding-top:1.5rem}h2{margin-top:2.5rem}}
 @page{size:A4;margin:16mm 14mm 18mm;@bottom-right{content:counter(page) " / " counter(pages);font:9pt system-ui,sans-serif;color:#57606a}}
-@media print{:root{color-scheme:light}body{font-size:10pt;print-color-adjust:exact;-webkit-print-color-adjust:exact}header,main,footer{max-width:none;padding:0}header{padding-top:0}nav{display:none}h1{font-size:22pt}h2{margin-top:18pt;font-size:14pt}h2,h3,h4,caption{break-after:avoid}thead{display:table-header-group}tfoot{display:table-row-group}tr,figure,.facts,.plot{break-inside:avoid}.tenant{break-inside:avoid}table{font-size:9pt}.plot svg{height:4.5cm}.scroll{overflow:visible}a{color:inherit;text-decoration:none}}
+@media print{:root{color-scheme:light}body{font-size:10pt;print-color-adjust:exact;-webkit-print-color-adjust:exact}header,main,footer{max-width:none;padding:0}header{padding-top:0}nav{display:none}h1{font-size:22pt}h2{margin-top:18pt;font-size:14pt}h2,h3,h4,caption{break-after:avoid}thead{display:table-header-group}tfoot{display:table-row-group}tr,figure,.facts,.plot,.bars,.pair,.tenant{break-inside:avoid}tbody tr:first-child{break-before:avoid}table{font-size:9pt}.facts{grid-template-columns:repeat(4,1fr)}.plot svg{height:4.5cm}.scroll{overflow:visible}a{color:inherit;text-decoration:none}}
 ';
 COMMENT ON FUNCTION eiot.page_style() IS
   'The style sheet of a page: light and dark by the reader''s setting, narrow screens, A4; the page names its hash, so that no other is applied';

@@ -73,15 +73,17 @@ COMMENT ON COLUMN eiot.report_count.last_seen IS 'When the last of them was seen
 
 CREATE TYPE eiot.report_series AS (
   tenant_id uuid,
+  first_gap bigint,
   counted bigint[],
   capacity bigint[],
   gap bigint[],
   max_gap bigint,
   max_gap_at timestamptz
 );
-COMMENT ON TYPE eiot.report_series IS 'Coverage of a tenant over the period, in even steps';
+COMMENT ON TYPE eiot.report_series IS 'Coverage of a tenant over the period, in even steps; the last ends with the period';
 COMMENT ON COLUMN eiot.report_series.tenant_id IS 'Tenant';
-COMMENT ON COLUMN eiot.report_series.counted IS 'Devices that count, at the beginning of each step';
+COMMENT ON COLUMN eiot.report_series.first_gap IS 'Standalone licenses missing when the period began';
+COMMENT ON COLUMN eiot.report_series.counted IS 'Devices that count at the end of each step; null where no rule is in force';
 COMMENT ON COLUMN eiot.report_series.capacity IS 'Devices that its licenses cover then; null where unlimited';
 COMMENT ON COLUMN eiot.report_series.gap IS 'Standalone licenses missing then';
 COMMENT ON COLUMN eiot.report_series.max_gap IS 'The largest gap at any instant of the period';
@@ -129,6 +131,28 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION eiot.report_lines(uuid, timestamptz, eiot.report_count[]) IS 'The tenants of a report, or the one of tenant_id';
 
+CREATE FUNCTION eiot.report_series(inventory regclass, tenant_id uuid, since timestamptz, until timestamptz, lines eiot.report_line[])
+  RETURNS eiot.report_series[]
+  LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 100000
+BEGIN ATOMIC
+  -- In steps of whole days (UTC), at most 93 of them.  A timeline has the beginnings of its steps: the beginning of the
+  -- next one is the end of a step, and the end of the last one is the report's own line.
+  SELECT COALESCE(pg_catalog.array_agg(ROW(l.tenant_id, s.gap[1],
+                    s.counted[2:] || l.counted, s.capacity[2:] || l.capacity, s.gap[2:] || l.gap,
+                    greatest(s.max_gap, l.gap), CASE WHEN l.gap > s.max_gap THEN report_series.until ELSE s.max_gap_at END)::eiot.report_series), '{}')
+    FROM pg_catalog.unnest(report_series.lines) l
+    JOIN (SELECT p.tenant_id, pg_catalog.array_agg(p.counted ORDER BY p.at) AS counted, pg_catalog.array_agg(p.capacity ORDER BY p.at) AS capacity,
+                 pg_catalog.array_agg(p.gap ORDER BY p.at) AS gap, pg_catalog.max(p.max_gap) AS max_gap,
+                 (pg_catalog.array_agg(p.max_gap_at ORDER BY p.max_gap DESC NULLS LAST, p.at))[1] AS max_gap_at
+            FROM eiot.coverage_timeline(report_series.inventory, report_series.since, report_series.until,
+                   pg_catalog.make_interval(hours => 24 * pg_catalog.ceil(
+                     EXTRACT(epoch FROM report_series.until - report_series.since) / 86400 / 93)::integer),
+                   report_series.tenant_id) p
+           GROUP BY p.tenant_id) s ON s.tenant_id = l.tenant_id;
+END;
+COMMENT ON FUNCTION eiot.report_series(regclass, uuid, timestamptz, timestamptz, eiot.report_line[]) IS
+  'Coverage of the tenants of a report over its period, or of the one of tenant_id';
+
 -- The sections, each of them HTML.
 
 CREATE FUNCTION eiot.report_headline(lines eiot.report_line[]) RETURNS text
@@ -154,7 +178,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION eiot.report_headline(eiot.report_line[]) IS 'The sentence with the number that matters';
 
-CREATE FUNCTION eiot.report_facts(lines eiot.report_line[]) RETURNS text
+CREATE FUNCTION eiot.report_facts(lines eiot.report_line[], series eiot.report_series[], first text) RETURNS text
   LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 1000
 BEGIN ATOMIC
   SELECT pg_catalog.format(
@@ -165,22 +189,20 @@ BEGIN ATOMIC
            '<div><dt>Room left</dt><dd>%s<small>%s</small></dd></div></dl>',
            CASE WHEN s.gap > 0 THEN ' class="alarm"' ELSE '' END,
            eiot.html_number(s.gap),
-           CASE WHEN s.tenants = 1 THEN 'one covers one device'
-                ELSE pg_catalog.format('%s of %s', eiot.html_number(s.short), eiot.html_count(s.tenants, 'tenant', 'tenants')) END,
+           pg_catalog.format('%s when %s began', eiot.html_number((SELECT COALESCE(pg_catalog.sum(f.first_gap), 0) FROM pg_catalog.unnest(report_facts.series) f)), report_facts.first),
            eiot.html_number(s.counted), eiot.html_number(s.devices),
            eiot.html_number(s.counted - s.gap),
            CASE WHEN s.counted > 0 THEN eiot.html_percent((s.counted - s.gap) / s.counted) || ' of those that count' ELSE 'nothing to cover' END,
            eiot.html_number(s.surplus),
            CASE WHEN s.without_limit > 0 AND s.tenants = 1 THEN 'its capacity is unlimited'
                 WHEN s.without_limit > 0 THEN 'devices more, and ' || eiot.html_count(s.without_limit, 'tenant', 'tenants') || ' without limit'
-                ELSE 'devices more, each in its own tenant' END)
+                WHEN s.tenants = 1 THEN 'devices more' ELSE 'devices more, tenant by tenant' END)
     FROM (SELECT pg_catalog.count(*) AS tenants, COALESCE(pg_catalog.sum(l.gap), 0) AS gap,
-                 pg_catalog.count(*) FILTER (WHERE l.gap > 0) AS short,
                  COALESCE(pg_catalog.sum(l.devices), 0) AS devices, COALESCE(pg_catalog.sum(l.counted), 0) AS counted,
                  COALESCE(pg_catalog.sum(l.surplus), 0) AS surplus, pg_catalog.count(*) FILTER (WHERE l.unlimited) AS without_limit
             FROM pg_catalog.unnest(report_facts.lines) l) s;
 END;
-COMMENT ON FUNCTION eiot.report_facts(eiot.report_line[]) IS 'The figures below the headline';
+COMMENT ON FUNCTION eiot.report_facts(eiot.report_line[], eiot.report_series[], text) IS 'The figures below the headline';
 
 CREATE FUNCTION eiot.report_tenants(lines eiot.report_line[], series eiot.report_series[], detailed bigint) RETURNS text
   LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 10000
@@ -192,21 +214,21 @@ BEGIN ATOMIC
            -- A name that several have says nothing.
            || CASE WHEN pg_catalog.count(*) OVER (PARTITION BY l.tenant) > 1 THEN pg_catalog.format('<small>%s</small>', l.tenant_id) ELSE '' END AS label,
            CASE WHEN s.max_gap > l.gap
-                THEN pg_catalog.format('<small>%s on %s</small>', eiot.html_number(s.max_gap), pg_catalog.left(eiot.html_instant(s.max_gap_at), 10)) ELSE '' END AS worst,
+                THEN pg_catalog.format('<small>up to %s missing, %s</small>', eiot.html_number(s.max_gap), pg_catalog.left(eiot.html_instant(s.max_gap_at), 10)) ELSE '' END AS worst,
            s.counted AS counted_over, s.capacity AS capacity_over
       FROM pg_catalog.unnest(report_tenants.lines) l
       LEFT JOIN pg_catalog.unnest(report_tenants.series) s ON s.tenant_id = l.tenant_id)
   SELECT CASE WHEN pg_catalog.count(*) FILTER (WHERE t.gap > 0) > 0 THEN
            pg_catalog.format(
              '<section aria-labelledby="missing"><h2 id="missing">Tenants that are missing licenses</h2>'
-             '<table><caption>%s, the largest gap first. A line below a number: the largest gap in the period, where it was larger.</caption>'
+             '<table><caption>%s, the largest gap first. Below a name: the most that was missing in the period, and since when.</caption>'
              '<thead><tr><th scope="col" class="text">Tenant</th><th scope="col">Devices<br/>that count</th><th scope="col">Covered by<br/>licenses</th>'
              '<th scope="col">Missing</th><th scope="col" class="more">Used</th><th scope="col" class="more text">Over the period</th></tr></thead>'
              '<tbody>%s</tbody><tfoot><tr><th scope="row">All of them</th><td>%s</td><td>%s</td><td class="missing">%s</td><td class="more"></td><td class="more"></td></tr></tfoot></table></section>',
              eiot.html_count(pg_catalog.count(*) FILTER (WHERE t.gap > 0), 'tenant', 'tenants'),
              pg_catalog.string_agg(
-               pg_catalog.format('<tr><th scope="row">%s</th><td>%s</td><td>%s</td><td class="missing">%s%s</td><td class="more">%s</td><td class="more draw">%s</td></tr>' || E'\n',
-                 t.label, eiot.html_number(t.counted), eiot.html_number(t.capacity), eiot.html_number(t.gap), t.worst,
+               pg_catalog.format('<tr><th scope="row">%s%s</th><td>%s</td><td>%s</td><td class="missing">%s</td><td class="more">%s</td><td class="more draw">%s</td></tr>' || E'\n',
+                 t.label, t.worst, eiot.html_number(t.counted), eiot.html_number(t.capacity), eiot.html_number(t.gap),
                  COALESCE(eiot.html_percent(t.utilization), '&#8211;'),
                  CASE WHEN t.counted_over IS NULL THEN eiot.svg_bar(t.counted, t.gap, t.counted)
                       ELSE eiot.svg_spark(t.counted_over, t.capacity_over, 'Devices that count, and capacity') END),
@@ -218,7 +240,7 @@ BEGIN ATOMIC
       || CASE WHEN pg_catalog.count(*) FILTER (WHERE t.gap = 0) > 0 THEN
            pg_catalog.format(
              '<section aria-labelledby="covered"><h2 id="covered">Tenants that are covered</h2>'
-             '<table><caption>%s, the fullest first. A line below a name: what was missing in the period.</caption>'
+             '<table><caption>%s, the fullest first. Below a name: the most that was missing in the period, and since when.</caption>'
              '<thead><tr><th scope="col" class="text">Tenant</th><th scope="col">Devices<br/>that count</th><th scope="col">Covered by<br/>licenses</th>'
              '<th scope="col" class="more">Room left</th><th scope="col">Used</th><td class="more"></td></tr></thead><tbody>%s</tbody></table></section>',
              eiot.html_count(pg_catalog.count(*) FILTER (WHERE t.gap = 0), 'tenant', 'tenants'),
@@ -243,7 +265,7 @@ COMMENT ON FUNCTION eiot.report_tenants(eiot.report_line[], eiot.report_series[]
 CREATE FUNCTION eiot.report_reasons(counts eiot.report_count[], tenant_id uuid) RETURNS text
   LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 1000
 BEGIN ATOMIC
-  SELECT eiot.html_bars('Devices by the reason for which they count or do not; the first that applies', 'Reason', 'Devices',
+  SELECT eiot.html_bars('Devices by reason, the first that applies', 'Reason', 'Devices',
                         pg_catalog.array_agg(r.label ORDER BY r.reason), pg_catalog.array_agg(r.devices ORDER BY r.reason), NULL)
     FROM (SELECT c.reason, pg_catalog.sum(c.devices)::bigint AS devices,
                  CASE c.reason
@@ -343,16 +365,19 @@ CREATE FUNCTION eiot.report_details(lines eiot.report_line[], series eiot.report
 BEGIN ATOMIC
   SELECT pg_catalog.string_agg(
            pg_catalog.format(
-             '<section class="tenant" aria-labelledby="t%s"><h3 id="t%1$s">%s</h3><p class="over">%s</p>'
-             '<p>%s of %s count, and the licenses cover %s. %s</p>%s<div class="pair"><div>%s</div><div>%s</div></div></section>' || E'\n',
-             l.place, eiot.html_label(l.tenant), l.tenant_id,
+             '<section class="tenant" aria-labelledby="t%1$s"><h%2$s id="t%1$s">%3$s</h%2$s><p class="over">%4$s</p>'
+             '<p>%s of %s count, and the licenses cover %s. %s</p>%s<div class="pair"><div>%s</div>%s</div></section>' || E'\n',
+             l.place, CASE pg_catalog.cardinality(report_details.lines) WHEN 1 THEN 2 ELSE 3 END, eiot.html_label(l.tenant), l.tenant_id,
              eiot.html_number(l.counted), eiot.html_count(l.devices, 'device', 'devices'), COALESCE(eiot.html_number(l.capacity), 'any number'),
              CASE WHEN l.gap > 0 THEN pg_catalog.format('<strong class="missing">%s missing.</strong>', eiot.html_count(l.gap, 'license is', 'licenses are'))
                   WHEN l.unlimited THEN 'None is missing.'
                   ELSE pg_catalog.format('None is missing; there is room for %s.', eiot.html_count(l.surplus, 'device more', 'devices more')) END,
              COALESCE(eiot.report_coverage(s, l.place, report_details.first, report_details.last), ''),
              eiot.report_licenses(l.tenant_id, report_details.as_of),
-             COALESCE(eiot.report_reasons(report_details.counts, l.tenant_id), '<p>It has no devices.</p>')),
+             -- About one tenant the page has a section for these.
+             CASE WHEN pg_catalog.cardinality(report_details.lines) > 1
+                  THEN pg_catalog.format('<div>%s</div>', COALESCE(eiot.report_reasons(report_details.counts, l.tenant_id), '<p>It has no devices.</p>'))
+                  ELSE '' END),
            '' ORDER BY l.place)
     FROM pg_catalog.unnest(report_details.lines) l
     LEFT JOIN pg_catalog.unnest(report_details.series) s ON s.tenant_id = l.tenant_id
@@ -361,22 +386,21 @@ END;
 COMMENT ON FUNCTION eiot.report_details(eiot.report_line[], eiot.report_series[], eiot.report_count[], bigint, timestamptz, text, text) IS
   'A section to each of the first tenants that are missing licenses, or to the only one; null without any';
 
-CREATE FUNCTION eiot.report_trend(lines eiot.report_line[], series eiot.report_series[], first text, last text) RETURNS text
+CREATE FUNCTION eiot.report_trend(series eiot.report_series[], first text, last text) RETURNS text
   LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 10000
 BEGIN ATOMIC
   SELECT '<section aria-labelledby="trend"><h2 id="trend">The gap over the period</h2><p>'
-      || CASE WHEN s.most = 0 THEN 'No license was missing at any step of it.'
-              ELSE pg_catalog.format('It began with %s and ended with %s; the most at a step were %s.',
-                                     eiot.html_number(s.first_gap), eiot.html_number(s.last_gap), eiot.html_number(s.most)) END
-      || '</p><figure><figcaption>Licenses missing, all tenants together. Nobody''s room covers another tenant''s devices.</figcaption>'
+      || pg_catalog.format('%s missing when the period began, %s when it ended.', eiot.html_count(s.first_gap, 'license was', 'licenses were'),
+                           eiot.html_number(s.last_gap))
+      || '</p><figure><figcaption>Licenses missing at the end of each step, all tenants together</figcaption>'
       || eiot.svg_chart('gap', s.gaps, s.zeros, 'trend', 'Licenses missing over the period',
-           pg_catalog.format('From %s to %s: %s at the beginning, %s at the end, %s at the most.', report_trend.first, report_trend.last,
-                             eiot.html_number(s.first_gap), eiot.html_number(s.last_gap), eiot.html_number(s.most)),
+           pg_catalog.format('From %s to %s: %s at the beginning, %s at the end, between %s and %s.', report_trend.first, report_trend.last,
+                             eiot.html_number(s.first_gap), eiot.html_number(s.last_gap), eiot.html_number(s.least), eiot.html_number(s.most)),
            report_trend.first, report_trend.last)
       || '</figure></section>'
     FROM (SELECT pg_catalog.array_agg(v.gap ORDER BY v.i) AS gaps, pg_catalog.array_agg(0::bigint) AS zeros,
-                 pg_catalog.max(v.gap) AS most,
-                 (pg_catalog.array_agg(v.gap ORDER BY v.i))[1] AS first_gap,
+                 pg_catalog.min(v.gap) AS least, pg_catalog.max(v.gap) AS most,
+                 (SELECT COALESCE(pg_catalog.sum(f.first_gap), 0) FROM pg_catalog.unnest(report_trend.series) f) AS first_gap,
                  (pg_catalog.array_agg(v.gap ORDER BY v.i DESC))[1] AS last_gap
             FROM (SELECT g.i, least(COALESCE(pg_catalog.sum(g.gap), 0), eiot.unlimited())::bigint AS gap
                     FROM pg_catalog.unnest(report_trend.series) p
@@ -384,7 +408,57 @@ BEGIN ATOMIC
                    GROUP BY g.i) v) s
    WHERE s.gaps IS NOT NULL;
 END;
-COMMENT ON FUNCTION eiot.report_trend(eiot.report_line[], eiot.report_series[], text, text) IS 'The chart of all gaps over the period; null without a series';
+COMMENT ON FUNCTION eiot.report_trend(eiot.report_series[], text, text) IS 'The chart of all gaps over the period; null without a series';
+
+CREATE FUNCTION eiot.report_cost(amount numeric, currency text, billing_frequency text) RETURNS text
+  LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 10
+  RETURN pg_catalog.format('%s %s a %s', eiot.html_number(amount), eiot.html_escape(currency), eiot.html_escape(billing_frequency));
+COMMENT ON FUNCTION eiot.report_cost(numeric, text, text) IS 'An amount as "4.80 EUR a month"; null of null';
+
+CREATE FUNCTION eiot.report_purchase(lines eiot.report_line[], as_of timestamptz) RETURNS text
+  LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 10000
+BEGIN ATOMIC
+  WITH price AS (
+    -- The price that is paid now, else the last one that was.
+    SELECT DISTINCT ON (e.tenant_id, s.kind) e.tenant_id, s.kind, s.devices_per_unit, e.unit_price, e.currency, e.billing_frequency
+      FROM eiot.entitlement e
+      JOIN eiot.sku s ON s.sku_id = e.sku_id AND (s.kind = 'user_license' AND s.devices_per_unit > 0 OR s.kind = 'device_license' AND s.devices_per_unit = 1)
+     WHERE e.unit_price IS NOT NULL AND COALESCE(pg_catalog.lower(e.valid), '-infinity') <= report_purchase.as_of
+     ORDER BY e.tenant_id, s.kind, (e.valid @> report_purchase.as_of) DESC, e.valid DESC, e.unit_price, e.entitlement_id),
+  short AS (
+    SELECT l.place, l.tenant, l.gap, d.unit_price, d.currency, d.billing_frequency, u.unit_price AS user_price, u.currency AS user_currency, u.billing_frequency AS user_frequency,
+           pg_catalog.ceil(l.gap::numeric / COALESCE(u.devices_per_unit, 5))::bigint AS user_licenses
+      FROM pg_catalog.unnest(report_purchase.lines) l
+      LEFT JOIN price d ON d.tenant_id = l.tenant_id AND d.kind = 'device_license'
+      LEFT JOIN price u ON u.tenant_id = l.tenant_id AND u.kind = 'user_license'
+     WHERE l.gap > 0)
+  SELECT pg_catalog.format(
+           '<section aria-labelledby="purchase"><h2 id="purchase">What to buy</h2>'
+           '<p>A standalone license covers one device, a Microsoft 365 E5 or E5 Security user license five. Costs are those of a whole billing cycle at the price that the tenant pays; %s.</p>'
+           '<table><caption>Either of the two covers what is missing</caption><thead><tr><th scope="col" class="text">Tenant</th><th scope="col">Missing</th><th scope="col">Standalone<br/>licenses</th>'
+           '<th scope="col">Or user<br/>licenses</th></tr></thead><tbody>%s</tbody>%s</table></section>',
+           CASE pg_catalog.count(*) FILTER (WHERE s.unit_price IS NULL)
+             WHEN 0 THEN 'all of them are known'
+             WHEN pg_catalog.cardinality(report_purchase.lines) THEN 'no price of standalone licenses is known'
+             ELSE pg_catalog.format('of %s no price of standalone licenses is known', eiot.html_count(pg_catalog.count(*) FILTER (WHERE s.unit_price IS NULL), 'tenant', 'tenants')) END,
+           pg_catalog.string_agg(
+             pg_catalog.format('<tr><th scope="row">%s</th><td class="missing">%s</td><td>%s%s</td><td>%s%s</td></tr>' || E'\n',
+               eiot.html_label(s.tenant), eiot.html_number(s.gap), eiot.html_number(s.gap),
+               COALESCE('<small>' || eiot.report_cost(s.gap * s.unit_price, s.currency, s.billing_frequency) || '</small>', ''),
+               eiot.html_number(s.user_licenses),
+               COALESCE('<small>' || eiot.report_cost(s.user_licenses * s.user_price, s.user_currency, s.user_frequency) || '</small>', '')), '' ORDER BY s.place),
+           CASE WHEN pg_catalog.count(*) > 1 THEN
+             pg_catalog.format('<tfoot><tr><th scope="row">All of them</th><td class="missing">%s</td><td>%1$s%s</td><td>%s</td></tr></tfoot>',
+               eiot.html_number(pg_catalog.sum(s.gap)),
+               COALESCE((SELECT pg_catalog.string_agg('<small>' || eiot.report_cost(c.cost, c.currency, c.billing_frequency) || '</small>', '' ORDER BY c.currency, c.billing_frequency)
+                           FROM (SELECT k.currency, k.billing_frequency, pg_catalog.sum(k.gap * k.unit_price) AS cost
+                                   FROM short k WHERE k.unit_price IS NOT NULL GROUP BY k.currency, k.billing_frequency) c), ''),
+               eiot.html_number(pg_catalog.sum(s.user_licenses))) ELSE '' END)
+    FROM short s
+  HAVING pg_catalog.count(*) > 0;
+END;
+COMMENT ON FUNCTION eiot.report_purchase(eiot.report_line[], timestamptz) IS
+  'What would cover the gaps, and what that costs at the prices that the tenants pay; null without a gap';
 
 CREATE FUNCTION eiot.report_sources(inventory regclass, lines eiot.report_line[], counts eiot.report_count[], as_of timestamptz) RETURNS text
   LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 10000
@@ -413,9 +487,9 @@ BEGIN ATOMIC
     (SELECT COALESCE('<table><caption>What licenses cover. Basis: documentation, Microsoft''s list of service plans (plan), the product''s name (name), '
                      'nobody says so (unknown), chosen here (project) or first met in an import (import).</caption>'
                      '<thead><tr><th scope="col" class="text">Product</th><th scope="col">Devices<br/>a unit</th><th scope="col">Units</th>'
-                     '<th scope="col">Tenants</th><th scope="col" class="text">Basis</th></tr></thead><tbody>'
+                     '<th scope="col" class="more">Tenants</th><th scope="col" class="text">Basis</th></tr></thead><tbody>'
                      || pg_catalog.string_agg(
-                          pg_catalog.format('<tr><th scope="row">%s%s</th><td>%s</td><td>%s</td><td>%s</td><td class="text">%s%s</td></tr>',
+                          pg_catalog.format('<tr><th scope="row">%s%s</th><td>%s</td><td>%s</td><td class="more">%s</td><td class="text basis">%s%s</td></tr>',
                             eiot.html_label(s.name), COALESCE('<small>' || eiot.html_label(s.part_number) || '</small>', ''),
                             eiot.html_number(s.devices_per_unit), CASE WHEN n.without_limit THEN 'unlimited' ELSE eiot.html_number(n.units) END,
                             eiot.html_number(n.tenants), COALESCE(eiot.html_label(s.basis), '&#8211;'),
@@ -432,7 +506,7 @@ BEGIN ATOMIC
     (SELECT pg_catalog.format(
               '<table><caption>Imports%s</caption><thead><tr><th scope="col" class="text">Tenant</th><th scope="col">Licenses imported</th><th scope="col">Last device seen</th></tr></thead><tbody>%s</tbody></table>',
               CASE WHEN pg_catalog.max(i.n) > 20 THEN pg_catalog.format(': the 20 oldest of %s', eiot.html_number(pg_catalog.max(i.n))) ELSE ', the oldest first' END,
-              pg_catalog.string_agg(pg_catalog.format('<tr><th scope="row">%s</th><td>%s</td><td>%s</td></tr>',
+              pg_catalog.string_agg(pg_catalog.format('<tr><th scope="row">%s</th><td class="when">%s</td><td class="when">%s</td></tr>',
                 eiot.html_label(i.tenant), COALESCE(eiot.html_instant(i.licenses_at), 'by hand'), COALESCE(eiot.html_instant(i.last_seen), 'never')), '' ORDER BY i.i))
        FROM (SELECT l.tenant, l.licenses_at, d.last_seen, pg_catalog.count(*) OVER () AS n,
                     pg_catalog.row_number() OVER (ORDER BY least(l.licenses_at, d.last_seen) NULLS FIRST, l.tenant, l.tenant_id) AS i
@@ -466,7 +540,7 @@ DECLARE
   first text;
   last text;
   lines eiot.report_line[];
-  series eiot.report_series[] := ARRAY[]::eiot.report_series[];
+  series eiot.report_series[];
   counts eiot.report_count[];
   headline text;
   overall boolean;
@@ -495,6 +569,7 @@ BEGIN
 
   counts := eiot.report_counts(inventory, tenant_id, until);
   lines := eiot.report_lines(tenant_id, until, counts);
+  series := eiot.report_series(inventory, tenant_id, since, until, lines);
   overall := tenant_id IS NULL AND cardinality(lines) <> 1;
   headline := eiot.report_headline(lines);
   details := eiot.report_details(lines, series, counts, detailed, until, first, last);
@@ -503,14 +578,16 @@ BEGIN
     format('License coverage of IoT devices, %s to %s', first, last),
     concat(
       format('<header><p class="over">License coverage of IoT devices, %s to %s</p><h1>%s</h1><p class="note">As of %s. Inventory %s.</p>%s',
-             first, last, headline, eiot.html_instant(until), eiot.html_label(inventory::text), eiot.report_facts(lines)),
+             first, last, headline, eiot.html_instant(until), eiot.html_label(inventory::text), eiot.report_facts(lines, series, first)),
       E'</header>\n<main>\n',
       CASE WHEN overall THEN eiot.report_tenants(lines, series, detailed) END,
-      CASE WHEN overall THEN eiot.report_trend(lines, series, first, last) END,
-      CASE WHEN overall AND cardinality(counts) > 0 THEN
+      CASE WHEN overall THEN eiot.report_trend(series, first, last) END,
+      CASE WHEN NOT overall THEN details END,
+      eiot.report_purchase(lines, until),
+      CASE WHEN cardinality(counts) > 0 THEN
         '<section aria-labelledby="counting"><h2 id="counting">Which devices count</h2><div class="pair"><div>'
         || eiot.report_reasons(counts, NULL) || '</div><div>' || eiot.report_classes(counts, NULL) || '</div></div></section>' END,
-      '<section aria-labelledby="details"><h2 id="details">' || CASE WHEN overall THEN 'Tenant by tenant' ELSE 'The tenant' END || '</h2>' || details || '</section>',
+      CASE WHEN overall THEN '<section aria-labelledby="details"><h2 id="details">Tenant by tenant</h2>' || details || '</section>' END,
       eiot.report_sources(inventory, lines, counts, until),
       format(E'</main>\n<footer><p>Made on %s by %s, with eiot %s.</p></footer>', eiot.html_instant(now()), eiot.html_label(current_user),
              eiot.html_escape((SELECT e.extversion FROM pg_extension e WHERE e.extname = 'eiot')))));

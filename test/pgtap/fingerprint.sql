@@ -9,16 +9,7 @@ SET LOCAL jit = off;
 
 SELECT plan(401);
 
--- All that a user is told of an error.
-CREATE FUNCTION pg_temp.told(statement text, OUT code text, OUT message text, OUT detail text, OUT hint text)
-  LANGUAGE plpgsql
-AS $$
-BEGIN
-  EXECUTE statement;
-EXCEPTION WHEN OTHERS THEN
-  GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-END
-$$;
+\ir lib/told.psql
 
 CREATE FUNCTION pg_temp.load(recog text, kind text DEFAULT NULL) RETURNS bigint
   LANGUAGE sql

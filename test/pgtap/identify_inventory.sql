@@ -8,15 +8,7 @@ SET LOCAL jit = off;
 
 SELECT plan(104);
 
-CREATE FUNCTION pg_temp.told(statement text, OUT code text, OUT message text, OUT detail text, OUT hint text)
-  LANGUAGE plpgsql
-AS $$
-BEGIN
-  EXECUTE statement;
-EXCEPTION WHEN OTHERS THEN
-  GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-END
-$$;
+\ir lib/told.psql
 
 CREATE FUNCTION pg_temp.t(n integer) RETURNS uuid
   LANGUAGE sql IMMUTABLE

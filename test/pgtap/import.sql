@@ -13,16 +13,7 @@ CREATE FUNCTION pg_temp.t(n integer) RETURNS uuid
   RETURN ('b0000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid;
 INSERT INTO eiot.tenant (tenant_id, name) SELECT pg_temp.t(n), 'Tenant ' || n FROM generate_series(1, 30) n;
 
--- All that a user is told of an error.
-CREATE FUNCTION pg_temp.told(statement text, OUT code text, OUT message text, OUT detail text, OUT hint text)
-  LANGUAGE plpgsql
-AS $$
-BEGIN
-  EXECUTE statement;
-EXCEPTION WHEN OTHERS THEN
-  GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-END
-$$;
+\ir lib/told.psql
 
 -- ==== subscribedSkus
 

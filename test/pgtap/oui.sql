@@ -6,15 +6,7 @@ SET LOCAL jit = off;
 
 SELECT plan(121);
 
-CREATE FUNCTION pg_temp.told(statement text, OUT code text, OUT message text, OUT detail text, OUT hint text)
-  LANGUAGE plpgsql
-AS $$
-BEGIN
-  EXECUTE statement;
-EXCEPTION WHEN OTHERS THEN
-  GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-END
-$$;
+\ir lib/told.psql
 
 -- The text of a file: the usual first line and these.
 CREATE FUNCTION pg_temp.csv(VARIADIC lines text[]) RETURNS text
