@@ -92,6 +92,11 @@ SELECT eiot.limit_to_tenants('eiot.import_reject', '{INSERT,DELETE}');
 SELECT eiot.limit_to_tenants('eiot.device_import', '{INSERT}');
 SELECT eiot.limit_to_tenants('eiot.report_schedule');
 SELECT eiot.limit_to_tenants('eiot.report_run');
+SELECT eiot.limit_to_tenants('eiot.live_tenant', '{}');
+SELECT eiot.limit_to_tenants('eiot.live_count', '{}');
+SELECT eiot.limit_to_tenants('eiot.live_delta', '{}');
+SELECT eiot.limit_to_tenants('eiot.alert');
+SELECT eiot.limit_to_tenants('eiot.flag_event', '{}');
 
 ALTER TABLE eiot.access ENABLE ROW LEVEL SECURITY;
 CREATE POLICY reader ON eiot.access FOR SELECT

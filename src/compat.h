@@ -47,4 +47,31 @@ typedef int SyscacheId;
 typedef SysCacheIdentifier SyscacheId;
 #endif
 
+/* An update says since 16 which indexes it needs; that no one waits for a row is ours. */
+#if PG_VERSION_NUM < 160000
+#define eiot_heap_update(rel, tid, tuple, command, failure) \
+	heap_update(rel, tid, tuple, command, InvalidSnapshot, false, failure, \
+				&(LockTupleMode) {0})
+#else
+#define eiot_heap_update(rel, tid, tuple, command, failure) \
+	heap_update(rel, tid, tuple, command, InvalidSnapshot, false, failure, \
+				&(LockTupleMode) {0}, &(TU_UpdateIndexes) {0})
+#endif
+
+/* Index scans count what they do since 18. */
+#if PG_VERSION_NUM < 180000
+#define eiot_index_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, nkeys, 0)
+#else
+#define eiot_index_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
+#endif
+
+/* One function checks who owns what since 16. */
+#if PG_VERSION_NUM < 160000
+#define eiot_owns_relation(relid, role) pg_class_ownercheck(relid, role)
+#else
+#define eiot_owns_relation(relid, role) object_ownercheck(RelationRelationId, relid, role)
+#endif
+
 #endif							/* EIOT_COMPAT_H */

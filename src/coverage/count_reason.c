@@ -128,7 +128,7 @@ find_cut_off(const Interval *inactive_after, int64 *span)
  * The instant before which a device was last seen too long ago; false where
  * nothing is.
  */
-static bool
+bool
 find_active_since(TimestampTz as_of, const Interval *inactive_after, TimestampTz *since)
 {
 	int64		span;

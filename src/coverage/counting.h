@@ -11,6 +11,7 @@
 
 #define NUM_KEYS		0x40
 
+extern bool find_active_since(TimestampTz as_of, const Interval *inactive_after, TimestampTz *since);
 extern TimestampTz active_until(TimestampTz last_seen, const Interval *inactive_after);
 extern void refuse_count_key(int16 key) pg_attribute_noreturn();
 

@@ -48,6 +48,8 @@ SELECT is_empty($$
     FROM member CROSS JOIN LATERAL pg_identify_object(classid, objid, 0) i
    WHERE i.schema IS DISTINCT FROM 'eiot'
      AND NOT (i.type = 'schema' AND i.identity = 'eiot')
+     -- event triggers lie in no schema; their functions do
+     AND NOT (i.type = 'event trigger' AND i.identity LIKE 'eiot\_%')
      -- a cast lies in no schema; one of its types lies in ours
      AND NOT (i.type = 'cast' AND EXISTS (SELECT FROM pg_cast c JOIN pg_type t ON t.oid IN (c.castsource, c.casttarget)
                                            WHERE c.oid = objid AND t.typnamespace = 'eiot'::regnamespace))
@@ -151,7 +153,11 @@ PREPARE unsafe AS VALUES
   ('grant_inventory'),           -- grants
   ('begin_step'), ('switch_on'), ('open_entitlement'), ('hold_entitlement'), ('replace_entitlement'),   -- write
   ('start_trial'), ('purchase'), ('change_units'), ('assign_units'),                    -- write
-  ('turn_on'), ('turn_off'), ('cancel_legacy_plan'), ('purge_devices');                 -- write
+  ('turn_on'), ('turn_off'), ('cancel_legacy_plan'), ('purge_devices'),                 -- write
+  ('watch_changed'), ('watch_truncated'), ('tenant_changed'), ('refresh'), ('recount'),  -- write, or have the commit write
+  ('watch_dropped'),             -- has the commit write
+  ('watch'), ('watch_as'), ('unwatch'), ('make_watch_triggers'), ('drop_watch_triggers'), ('watch_ddl'),   -- make and drop triggers
+  ('set_alert');                 -- writes
 SELECT set_has('unsafe', $$SELECT DISTINCT proname FROM routine WHERE proparallel = 'u'$$,
                'no function is PARALLEL UNSAFE but those that write or start subtransactions');
 
@@ -483,6 +489,8 @@ PREPARE injectable AS VALUES
   ('release_inventory'),       -- format() in a subquery
   ('limit_to_tenants'),        -- format() of constants, and a regclass
   ('set_access_rights'),       -- rights named in a constant, column names by quote_ident()
+  ('watch_as'),                -- the count key, which eiot.watch() makes; nobody gets other rights by it
+  ('live_measure'), ('live_between'), ('live_next'), ('check_watch'),   -- columns as eiot.watch_shape() quotes them
   ('import_device_info');      -- format() with names out of a constant, and a regclass
 SELECT set_has('injectable', $$SELECT DISTINCT proname FROM finding WHERE level = 'security'$$,
                'plpgsql_check: no SQL is executed that a caller can put words into, but what was read by a person');

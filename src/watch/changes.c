@@ -1,0 +1,376 @@
+/*
+ * changes.c
+ *		The statement triggers: what a statement did to whose counts.
+ *
+ * A trigger knows no clock.  It judges old and new rows by the instant that the
+ * tenant's devices were last counted for (active_since), so that a heartbeat of
+ * a device that counts adds nothing and writes nothing.  What time alone changes
+ * is found by whoever reads; see commit.c.
+ */
+#include "watch.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+
+#include "coverage/counting.h"
+
+PG_FUNCTION_INFO_V1(eiot_watch_changed);
+PG_FUNCTION_INFO_V1(eiot_watch_truncated);
+PG_FUNCTION_INFO_V1(eiot_tenant_changed);
+
+/* More tenants than this are forgotten when a transaction ends. */
+#define MAX_KNOWN_TENANTS 100000
+
+static HTAB *counts = NULL;
+static uint64 statement_number = 0;
+
+/* What this backend knows of a tenant; a new entry knows nothing. */
+TenantCount *
+tenant_count(int64 watch_id, const pg_uuid_t *tenant)
+{
+	TenantKey	key;
+	TenantCount *count;
+	bool		found;
+
+	if (counts == NULL)
+	{
+		HASHCTL		ctl = {.keysize = sizeof(TenantKey), .entrysize = sizeof(TenantCount)};
+
+		counts = hash_create("tenants of watched inventories", 128, &ctl, HASH_ELEM | HASH_BLOBS);
+	}
+	key.watch_id = watch_id;
+	key.tenant = *tenant;
+	count = hash_search(counts, &key, HASH_ENTER, &found);
+	if (!found)
+		memset((char *) count + sizeof(TenantKey), 0, sizeof(TenantCount) - sizeof(TenantKey));
+	return count;
+}
+
+/* To be called where no transaction uses them. */
+void
+forget_counts(void)
+{
+	if (counts != NULL && hash_get_num_entries(counts) > MAX_KNOWN_TENANTS)
+	{
+		hash_destroy(counts);
+		counts = NULL;
+	}
+}
+
+/* ---- one statement */
+
+typedef struct Statement
+{
+	WatchedTable *table;
+	int64		watch_id;
+	ExprState  *count_key;
+	ExprContext *econtext;
+	Ledger	   *ledger;
+	TenantCount *last;			/* the row before was of this one, most likely */
+	TenantCount *tenants;
+} Statement;
+
+static void
+learn(Statement *statement, TenantCount *tenant)
+{
+	LiveCount	count;
+
+	if (statement->ledger == NULL)
+		statement->ledger = open_ledger(false);
+	PushActiveSnapshot(GetLatestSnapshot());
+	tenant->known = read_count(statement->ledger, &tenant->key, GetActiveSnapshot(), &count) &&
+		count.epoch == statement->table->epoch;
+	PopActiveSnapshot();
+	if (tenant->known)
+	{
+		tenant->counted_keys = count.counted_keys;
+		tenant->expires = count.expires;
+		tenant->inactive_after = count.inactive_after;
+		tenant->active_since = count.active_since;
+	}
+}
+
+static TenantCount *
+tenant_of_row(Statement *statement, const pg_uuid_t *id)
+{
+	TenantCount *tenant = statement->last;
+
+	if (tenant != NULL && memcmp(&tenant->key.tenant, id, sizeof(pg_uuid_t)) == 0)
+		return tenant;
+	tenant = tenant_count(statement->watch_id, id);
+	if (tenant->statement != statement_number)
+	{
+		if (!tenant->known)
+			learn(statement, tenant);
+		tenant->statement = statement_number;
+		tenant->devices = 0;
+		tenant->counted = 0;
+		tenant->keys_moved = 0;
+		tenant->oldest_row = NEVER_SILENT;
+		tenant->oldest_counted = NEVER_SILENT;
+		tenant->oldest_new = NEVER_SILENT;
+		tenant->outdated = false;
+		tenant->next_in_statement = statement->tenants;
+		statement->tenants = tenant;
+	}
+	statement->last = tenant;
+	return tenant;
+}
+
+static void
+count_row(Statement *statement, TupleTableSlot *slot, int sign)
+{
+	WatchedTable *table = statement->table;
+	TenantCount *tenant;
+	Datum		value;
+	bool		isnull;
+	int			key = -1;
+	TimestampTz last_seen = NEVER_SILENT;
+
+	value = slot_getattr(slot, table->tenant_column, &isnull);
+	if (isnull)
+		return;
+	tenant = tenant_of_row(statement, DatumGetUUIDP(value));
+
+	if (table->count_key == NULL)
+		value = slot_getattr(slot, table->count_key_column, &isnull);
+	else
+	{
+		statement->econtext->ecxt_scantuple = slot;
+		value = ExecEvalExprSwitchContext(statement->count_key, statement->econtext, &isnull);
+		ResetExprContext(statement->econtext);
+	}
+	if (!isnull)
+		key = DatumGetInt16(value);
+	if (table->last_seen_column != 0)
+	{
+		value = slot_getattr(slot, table->last_seen_column, &isnull);
+		if (!isnull)
+			last_seen = DatumGetTimestampTz(value);
+	}
+
+	tenant->devices += sign;
+	tenant->keys_moved += sign * (int64) (((uint64) key + 3) * UINT64CONST(0x9E3779B97F4A7C15) >> 8);
+	tenant->oldest_row = Min(tenant->oldest_row, last_seen);
+	if (key < 0 || key >= NUM_KEYS || !tenant->known ||
+		((uint64) tenant->counted_keys >> key & 1) == 0 || last_seen < tenant->active_since)
+		return;
+	tenant->counted += sign;
+	tenant->oldest_counted = Min(tenant->oldest_counted, last_seen);
+	if (sign > 0)
+		tenant->oldest_new = Min(tenant->oldest_new, last_seen);
+}
+
+static void
+count_rows(Statement *statement, Tuplestorestate *rows, TupleTableSlot *slot, int sign)
+{
+	if (rows == NULL)
+		return;
+	/* Another trigger may have read them before. */
+	tuplestore_select_read_pointer(rows, 0);
+	tuplestore_rescan(rows);
+	while (tuplestore_gettupleslot(rows, true, false, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		count_row(statement, slot, sign);
+	}
+	ExecClearTuple(slot);
+}
+
+/*
+ * The instant counted for is taken from what was read some time ago.  Where a
+ * row lies below what it may have become since, it is worth another look: else
+ * the commit would find out, and count all of the tenant's devices.
+ */
+static bool
+learn_again(Statement *statement)
+{
+	bool		changed = false;
+
+	for (TenantCount *tenant = statement->tenants; tenant != NULL; tenant = tenant->next_in_statement)
+	{
+		TimestampTz known = tenant->active_since;
+		TimestampTz since;
+
+		if (!tenant->known || !tenant->expires || tenant->outdated ||
+			!find_active_since(GetCurrentStatementStartTimestamp(), &tenant->inactive_after, &since) ||
+			tenant->oldest_counted >= since)
+			continue;
+		tenant->outdated = true;
+		learn(statement, tenant);
+		if (!tenant->known || tenant->active_since != known)
+			changed = true;
+	}
+	return changed;
+}
+
+static void
+reset_statement(Statement *statement)
+{
+	statement_number++;
+	statement->tenants = NULL;
+	statement->last = NULL;
+}
+
+static void
+count_changes(Statement *statement, TriggerData *trigger, TupleTableSlot *slot)
+{
+	reset_statement(statement);
+	count_rows(statement, trigger->tg_oldtable, slot, -1);
+	count_rows(statement, trigger->tg_newtable, slot, 1);
+}
+
+/*
+ * watch_changed(watch_id): AFTER INSERT, UPDATE or DELETE FOR EACH STATEMENT
+ */
+Datum
+eiot_watch_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	Statement	statement = {0};
+	TupleTableSlot *slot;
+	EState	   *estate = NULL;
+	bool		wrote = false;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) || trigger->tg_trigger->tgnargs != 1 ||
+		(trigger->tg_newtable == NULL && trigger->tg_oldtable == NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function eiot.watch_changed must be called by the triggers that eiot.watch() makes")));
+
+	/* Most triggers of an upsert have nothing to see. */
+	if ((trigger->tg_newtable == NULL || tuplestore_tuple_count(trigger->tg_newtable) == 0) &&
+		(trigger->tg_oldtable == NULL || tuplestore_tuple_count(trigger->tg_oldtable) == 0))
+		return PointerGetDatum(NULL);
+
+	statement.table = watched_table(trigger->tg_relation);
+	statement.watch_id = strtoll(trigger->tg_trigger->tgargs[0], NULL, 10);
+	slot = MakeSingleTupleTableSlot(RelationGetDescr(trigger->tg_relation), &TTSOpsMinimalTuple);
+	if (statement.table->count_key != NULL)
+	{
+		estate = CreateExecutorState();
+		statement.econtext = GetPerTupleExprContext(estate);
+		statement.count_key = ExecPrepareExpr((Expr *) statement.table->count_key, estate);
+	}
+
+	count_changes(&statement, trigger, slot);
+	if (learn_again(&statement))
+		count_changes(&statement, trigger, slot);
+
+	for (TenantCount *tenant = statement.tenants; tenant != NULL; tenant = tenant->next_in_statement)
+	{
+		bool		lowers;
+
+		touch_count(tenant);
+		if (!tenant->known)
+			continue;
+		/* A device may fall silent earlier than anybody knows of. */
+		lowers = tenant->expires &&
+			tenant->oldest_new < look_again_at(tenant->active_since, &tenant->inactive_after);
+		if (tenant->devices == 0 && tenant->counted == 0 && !lowers)
+			continue;
+		if (statement.ledger == NULL)
+			statement.ledger = open_ledger(false);
+		write_delta(statement.ledger, tenant, tenant->devices, tenant->counted,
+					lowers ? tenant->oldest_new : NEVER_SILENT);
+		wrote = true;
+	}
+
+	if (statement.ledger != NULL)
+		close_ledger(statement.ledger);
+	if (estate != NULL)
+		FreeExecutorState(estate);
+	ExecDropSingleTupleTableSlot(slot);
+	/* What follows in this transaction reads the counts as they are now. */
+	if (wrote)
+		CommandCounterIncrement();
+	return PointerGetDatum(NULL);
+}
+
+/* watch_truncated(watch_id): AFTER TRUNCATE FOR EACH STATEMENT */
+Datum
+eiot_watch_truncated(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) || trigger->tg_trigger->tgnargs != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function eiot.watch_truncated must be called by the trigger that eiot.watch() makes")));
+	touch_watch(strtoll(trigger->tg_trigger->tgargs[0], NULL, 10));
+	return PointerGetDatum(NULL);
+}
+
+static void
+touch_rows(Tuplestorestate *rows, TupleTableSlot *slot, AttrNumber column)
+{
+	if (rows == NULL)
+		return;
+	tuplestore_select_read_pointer(rows, 0);
+	tuplestore_rescan(rows);
+	while (tuplestore_gettupleslot(rows, true, false, slot))
+	{
+		bool		isnull;
+		Datum		tenant = slot_getattr(slot, column, &isnull);
+
+		CHECK_FOR_INTERRUPTS();
+		if (!isnull)
+			touch_tenant(DatumGetUUIDP(tenant));
+	}
+	ExecClearTuple(slot);
+}
+
+/*
+ * tenant_changed(): AFTER any statement on a table of the extension's, FOR EACH
+ * STATEMENT.  Without transition tables it concerns all tenants.  With argument
+ * 'lock' it waits for the writers of watched inventories, and keeps others out:
+ * the commit relies on what it knows of the rules; see commit.c.
+ */
+Datum
+eiot_tenant_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleTableSlot *slot;
+	AttrNumber	column;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function eiot.tenant_changed must be called by a trigger after each statement")));
+
+	if (trigger->tg_trigger->tgnargs > 0)
+	{
+		CacheInvalidateRelcache(trigger->tg_relation);
+		lock_watched_inventories();
+	}
+	if (trigger->tg_newtable == NULL && trigger->tg_oldtable == NULL)
+	{
+		touch_everything();
+		return PointerGetDatum(NULL);
+	}
+	column = get_attnum(RelationGetRelid(trigger->tg_relation), "tenant_id");
+	if (column == InvalidAttrNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("table \"%s\" has no column tenant_id",
+						RelationGetRelationName(trigger->tg_relation))));
+	slot = MakeSingleTupleTableSlot(RelationGetDescr(trigger->tg_relation), &TTSOpsMinimalTuple);
+	touch_rows(trigger->tg_oldtable, slot, column);
+	touch_rows(trigger->tg_newtable, slot, column);
+	ExecDropSingleTupleTableSlot(slot);
+	return PointerGetDatum(NULL);
+}

@@ -1,0 +1,1242 @@
+/*
+ * commit.c
+ *		Flags, decided at the commit of the transaction that causes them.
+ *
+ * What is kept.  For each tenant and watched inventory eiot.live_count has a
+ * count, and the rule (counted_keys, inactive_after) and the instant
+ * (active_since) that it was made for; eiot.live_delta has what committed
+ * transactions added since, judged by the same rule and instant.  So, in every
+ * snapshot,
+ *
+ *	(I)	counted + sum of deltas = rows with one of counted_keys that were last
+ *		seen at active_since or later.
+ *
+ * Readers need no more: what fell silent between active_since and their own
+ * instant is looked up where "oldest", a bound below the last_seen of all that
+ * counts, says that there is any.
+ *
+ * Why (I) holds.  A statement trigger judges old and new rows by what its
+ * backend last read of rule and instant, and adds the difference to a delta row
+ * that no other transaction holds.  MVCC makes that visible, and takes it back,
+ * together with the rows.  Before the transaction commits it takes the tenant's
+ * lock, shared, and reads live_count anew; who changes rule or instant holds the
+ * lock exclusively.  Either they are what the trigger used; or the instant has
+ * moved to one that no row that counted lies below, so that all rows are judged
+ * the same; or the transaction takes the lock exclusively and counts the tenant's
+ * rows, its own included, less the sum of the deltas in the same snapshot.  It
+ * does not matter for that what other transactions have added and not committed:
+ * the snapshot has neither their rows nor their deltas.
+ *
+ * Heartbeats.  A statement that leaves a tenant as many rows with each count key
+ * as before, all of them seen so lately that no instant can have moved beyond
+ * them, adds nothing under any rule, and needs no lock.  "So lately": later than
+ * the cut-off by the shortest inactive_after of all rules, and by a margin (a day
+ * or a quarter of inactive_after) more, which is how long the commit may take from
+ * here to its end.  "Oldest" never lies beyond that either, so they do not change
+ * it.  Whoever changes the rules waits for all writers first.
+ *
+ * Flags.  A tenant's flag is raised when its count in all inventories exceeds
+ * raise_above, cleared when it is clear_at or less.  A transaction that holds the
+ * lock shared reads what has been committed, and its own.  Of what others may
+ * commit at the same time it knows that they hold the lock as well, and that who
+ * holds it shared has changed the count by at most SHARED_CHANGE.  If the count
+ * cannot reach the limit even so, there is no crossing: for were there one, take
+ * the last of those that were let in before it: all others were either committed
+ * and read, or held the lock, and were allowed for.  The lock is kept until the
+ * transaction has ended, so that the next one does the same.
+ * Otherwise it lets go of the shared lock and takes it exclusively.  Then all that
+ * went before have committed and are read, nobody else is between here and the end
+ * of its commit, and the decision is exact: whoever completes a crossing sees it
+ * completed, and nobody else does.  Two transactions that each take the last free
+ * place queue up here, and the second one raises the flag.
+ *
+ * Deadlocks.  Locks are taken in the order of their keys, at the end of the
+ * transaction, and no other lock is waited for while they are held: deltas are
+ * written where nobody else writes, the other tables under the exclusive lock
+ * alone, without foreign keys, and an inventory that cannot be locked at once is
+ * looked into another time.  (One that has to be counted is waited for: whoever
+ * locks two inventories against writers may meet another one doing that.)
+ *
+ * Many tenants.  The shared lock table is bounded, so whoever touches very many
+ * tenants takes one lock for all of them.  It is the lock of the view
+ * eiot.tenant_coverage, in the modes that such hierarchies have: RowShare and
+ * RowExclusive for who goes on to lock tenants shared and exclusively, Share and
+ * Exclusive for who locks all at once.  The first two are taken without the
+ * shared lock table, so that they cost next to nothing.
+ *
+ * Serializable and repeatable read transactions decide by what is committed, not
+ * by their snapshot, and take no predicate locks for it; see ledger.c.
+ */
+#include "watch.h"
+
+#include "access/twophase.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "commands/event_trigger.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "coverage/counting.h"
+#include "coverage/coverage.h"
+
+PG_FUNCTION_INFO_V1(eiot_refresh);
+PG_FUNCTION_INFO_V1(eiot_recount);
+PG_FUNCTION_INFO_V1(eiot_watch_dropped);
+
+/* Advisory locks of users have 1 or 2 here. */
+#define LOCK_CLASS 0xE107
+
+/* What a transaction may have changed a count by to hold the lock shared. */
+#define SHARED_CHANGE(live) (1 + (live)->capacity / 4096)
+
+/* What this transaction has to see to before it commits. */
+static uint64 transaction_number = 1;
+static TenantCount *touched_counts = NULL;
+static pg_uuid_t *touched_tenants = NULL;
+static int	ntouched_tenants = 0;
+static int	maxtouched_tenants = 0;
+static bool touched_everything = false;
+static List *touched_watches = NIL; /* of pointers to int64 */
+
+/* One tenant of those to see to. */
+typedef struct LiveItem
+{
+	uint64		lock;
+	pg_uuid_t	tenant;
+	TenantCount *count;			/* what this transaction changed; more of them may follow as other items */
+	int			ncounts;		/* items of this tenant, this one included */
+	bool		look;			/* capacity or rule may be others */
+	bool		exclusive;
+	bool		stale;			/* counts have to be brought up to date */
+} LiveItem;
+
+static void forget_transaction(void);
+
+static void settle(bool preparing);
+
+static void
+at_xact_event(XactEvent event, void *arg)
+{
+	(void) arg;
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			settle(false);
+			break;
+		case XACT_EVENT_PRE_PREPARE:
+			settle(true);
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			forget_transaction();
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+listen_to_transactions(void)
+{
+	static bool registered = false;
+
+	if (likely(registered))
+		return;
+	RegisterXactCallback(at_xact_event, NULL);
+	registered = true;
+}
+
+static void
+forget_transaction(void)
+{
+	transaction_number++;
+	touched_counts = NULL;
+	ntouched_tenants = 0;
+	touched_everything = false;
+	if (touched_watches != NIL)
+	{
+		list_free_deep(touched_watches);
+		touched_watches = NIL;
+	}
+	forget_counts();
+}
+
+/* ---- what statements say */
+
+/* Adds what a statement did to what the transaction did. */
+void
+touch_count(TenantCount *tenant)
+{
+	bool		still = tenant->devices == 0 && tenant->counted == 0 && tenant->keys_moved == 0;
+
+	listen_to_transactions();
+	if (tenant->transaction != transaction_number)
+	{
+		tenant->transaction = transaction_number;
+		tenant->still = true;
+		tenant->recount = false;
+		tenant->change = 0;
+		tenant->lowest_active_since = DT_NOEND;
+		tenant->highest_active_since = DT_NOBEGIN;
+		tenant->xact_oldest_row = NEVER_SILENT;
+		tenant->xact_oldest_counted = NEVER_SILENT;
+		tenant->xact_oldest_new = NEVER_SILENT;
+		tenant->next_in_transaction = touched_counts;
+		touched_counts = tenant;
+		tenant->used_counted_keys = tenant->counted_keys;
+	}
+	tenant->still = tenant->still && still;
+	tenant->xact_oldest_row = Min(tenant->xact_oldest_row, tenant->oldest_row);
+	if (!tenant->known || tenant->used_counted_keys != tenant->counted_keys)
+	{
+		tenant->recount = true;
+		return;
+	}
+	tenant->change += tenant->counted < 0 ? -tenant->counted : tenant->counted;
+	tenant->lowest_active_since = Min(tenant->lowest_active_since, tenant->active_since);
+	tenant->highest_active_since = Max(tenant->highest_active_since, tenant->active_since);
+	tenant->xact_oldest_counted = Min(tenant->xact_oldest_counted, tenant->oldest_counted);
+	tenant->xact_oldest_new = Min(tenant->xact_oldest_new, tenant->oldest_new);
+}
+
+/* The commit looks at a tenant's capacity and rule. */
+void
+touch_tenant(const pg_uuid_t *tenant)
+{
+	listen_to_transactions();
+	if (ntouched_tenants > 0 &&
+		memcmp(&touched_tenants[ntouched_tenants - 1], tenant, sizeof(pg_uuid_t)) == 0)
+		return;
+	if (ntouched_tenants == maxtouched_tenants)
+	{
+		int			more = Max(64, maxtouched_tenants * 2);
+
+		if (touched_tenants == NULL)
+			touched_tenants = MemoryContextAllocHuge(TopMemoryContext, sizeof(pg_uuid_t) * more);
+		else
+			touched_tenants = repalloc_huge(touched_tenants, sizeof(pg_uuid_t) * more);
+		maxtouched_tenants = more;
+	}
+	touched_tenants[ntouched_tenants++] = *tenant;
+}
+
+void
+touch_everything(void)
+{
+	listen_to_transactions();
+	touched_everything = true;
+}
+
+/* ---- SQL, with the rights of who owns the bookkeeping */
+
+typedef struct Office
+{
+	Oid			user;
+	int			security_context;
+	int			guc_level;
+} Office;
+
+/* From here to leave_office() we are the owner of the bookkeeping, within SPI. */
+static void
+enter_office(Office *office)
+{
+	const LiveRelations *live = live_relations(false);
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(live->tenant));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", live->tenant);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+
+	GetUserIdAndSecContext(&office->user, &office->security_context);
+	SetUserIdAndSecContext(owner, office->security_context | SECURITY_LOCAL_USERID_CHANGE);
+	office->guc_level = NewGUCNestLevel();
+	/* Whose turn it is must not depend on who commits. */
+	(void) set_config_option("eiot.count_warning_units", "on", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+}
+
+static void
+leave_office(Office *office)
+{
+	SPI_finish();
+	AtEOXact_GUC(true, office->guc_level);
+	SetUserIdAndSecContext(office->user, office->security_context);
+}
+
+typedef struct LiveQuery
+{
+	const char *text;
+	int			nargs;
+	Oid			types[6];
+	SPIPlanPtr	plan;
+} LiveQuery;
+
+/* Runs a query over what is committed now, and what this transaction did. */
+static uint64
+run(LiveQuery *query, Datum *values)
+{
+	int			result;
+
+	if (query->plan == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare(query->text, query->nargs, query->types);
+
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		query->plan = plan;
+	}
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	result = SPI_execute_snapshot(query->plan, values, NULL, GetActiveSnapshot(), InvalidSnapshot,
+								  false, true, 0);
+	PopActiveSnapshot();
+	if (result < 0)
+		elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+static Datum
+result_value(uint64 row, int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
+}
+
+static int64
+result_int64(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = result_value(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+static LiveQuery all_tenants = {
+	.text = "SELECT t.tenant_id FROM eiot.tenant t UNION SELECT l.tenant_id FROM eiot.live_tenant l"
+};
+
+static LiveQuery due_tenants = {
+	.text = "SELECT l.tenant_id FROM eiot.live_tenant l WHERE l.due_at OPERATOR(pg_catalog.<=) $1"
+	" UNION SELECT b.tenant_id FROM eiot.live_count b WHERE b.due_at OPERATOR(pg_catalog.<=) $1",
+	.nargs = 1, .types = {TIMESTAMPTZOID}
+};
+
+static LiveQuery all_watches = {
+	.text = "SELECT w.watch_id, w.epoch, w.stale FROM eiot.watched w ORDER BY 1"
+};
+
+static LiveQuery forget_tenants[] = {
+	{.text = "DELETE FROM eiot.live_tenant l WHERE l.tenant_id OPERATOR(pg_catalog.=) ANY ($1)"
+		" AND NOT EXISTS (SELECT FROM eiot.tenant t WHERE t.tenant_id OPERATOR(pg_catalog.=) l.tenant_id)", .nargs = 1, .types = {UUIDARRAYOID}},
+	{.text = "DELETE FROM eiot.live_count l WHERE l.tenant_id OPERATOR(pg_catalog.=) ANY ($1)"
+		" AND NOT EXISTS (SELECT FROM eiot.tenant t WHERE t.tenant_id OPERATOR(pg_catalog.=) l.tenant_id)", .nargs = 1, .types = {UUIDARRAYOID}},
+	{.text = "DELETE FROM eiot.live_delta l WHERE l.tenant_id OPERATOR(pg_catalog.=) ANY ($1)"
+		" AND NOT EXISTS (SELECT FROM eiot.tenant t WHERE t.tenant_id OPERATOR(pg_catalog.=) l.tenant_id)", .nargs = 1, .types = {UUIDARRAYOID}},
+	{.text = "DELETE FROM eiot.alert l WHERE l.tenant_id OPERATOR(pg_catalog.=) ANY ($1)"
+		" AND NOT EXISTS (SELECT FROM eiot.tenant t WHERE t.tenant_id OPERATOR(pg_catalog.=) l.tenant_id)", .nargs = 1, .types = {UUIDARRAYOID}}
+};
+
+static LiveQuery forget_watches[] = {
+	{.text = "DELETE FROM eiot.watched w WHERE eiot.watch_epoch(w.watch_id) IS NULL"},
+	{.text = "DELETE FROM eiot.live_count b WHERE NOT EXISTS (SELECT FROM eiot.watched w WHERE w.watch_id OPERATOR(pg_catalog.=) b.watch_id)"},
+	{.text = "DELETE FROM eiot.live_delta d WHERE NOT EXISTS (SELECT FROM eiot.watched w WHERE w.watch_id OPERATOR(pg_catalog.=) d.watch_id)"}
+};
+
+static LiveQuery forget_unwatched = {
+	.text = "DELETE FROM eiot.live_tenant l WHERE NOT EXISTS (SELECT FROM eiot.watched w)"
+};
+
+static LiveQuery set_limits = {
+	.text = "INSERT INTO eiot.live_tenant AS l (tenant_id, capacity, capacity_from, due_at, raise_above, clear_at)"
+	" SELECT n.tenant_id, n.capacity, $2, n.due_at, n.raise_above, n.clear_at FROM eiot.live_limits($1, $2, $3) n"
+	" ON CONFLICT (tenant_id) DO UPDATE SET capacity = EXCLUDED.capacity, capacity_from = EXCLUDED.capacity_from,"
+	" due_at = EXCLUDED.due_at, raise_above = EXCLUDED.raise_above, clear_at = EXCLUDED.clear_at",
+	.nargs = 3, .types = {UUIDARRAYOID, TIMESTAMPTZOID, BOOLOID}
+};
+
+static LiveQuery due_at_once = {
+	.text = "UPDATE eiot.live_tenant SET due_at = '-infinity' WHERE tenant_id OPERATOR(pg_catalog.=) ANY ($1)",
+	.nargs = 1, .types = {UUIDARRAYOID}
+};
+
+/* $1 watch, $2 tenants, $3 as_of, $4 epoch, $5 those to be counted in any case */
+static LiveQuery what_to_do = {
+	.text = "SELECT pg_catalog.array_agg(n.tenant_id) FILTER (WHERE n.recount), pg_catalog.array_agg(n.tenant_id) FILTER (WHERE NOT n.recount AND n.due)"
+	" FROM (SELECT t.tenant_id, b.due_at OPERATOR(pg_catalog.<=) $3 AS due,"
+	"   (b.tenant_id IS NULL OR b.epoch OPERATOR(pg_catalog.<>) $4 OR b.counted_keys OPERATOR(pg_catalog.<>) COALESCE(r.counted_keys, 0)"
+	"    OR b.inactive_after IS DISTINCT FROM r.inactive_after OR t.tenant_id OPERATOR(pg_catalog.=) ANY ($5)) AS recount"
+	"  FROM eiot.tenant t"
+	"  LEFT JOIN eiot.counting_rule r ON CASE WHEN t.counting_rule IS NULL"
+	"   THEN r.valid OPERATOR(pg_catalog.@>) CAST(pg_catalog.timezone('UTC', $3) AS pg_catalog.date) ELSE r.name OPERATOR(pg_catalog.=) t.counting_rule END"
+	"  LEFT JOIN eiot.live_count b ON b.tenant_id OPERATOR(pg_catalog.=) t.tenant_id AND b.watch_id OPERATOR(pg_catalog.=) $1"
+	"  WHERE t.tenant_id OPERATOR(pg_catalog.=) ANY ($2)) n",
+	.nargs = 5, .types = {INT8OID, UUIDARRAYOID, TIMESTAMPTZOID, INT8OID, UUIDARRAYOID}
+};
+
+static LiveQuery count_anew = {
+	.text = "INSERT INTO eiot.live_count AS b (tenant_id, watch_id, devices, counted, counted_keys, inactive_after, active_since, oldest, due_at, epoch)"
+	" SELECT m.tenant_id, $1, m.devices OPERATOR(pg_catalog.-) COALESCE(d.devices, 0), m.counted OPERATOR(pg_catalog.-) COALESCE(d.counted, 0),"
+	"  m.counted_keys, m.inactive_after, m.active_since, m.oldest, m.due_at, $4"
+	" FROM eiot.live_measure($1, $2, $3) m"
+	" LEFT JOIN (SELECT d.tenant_id, CAST(pg_catalog.sum(d.devices) AS bigint) AS devices, CAST(pg_catalog.sum(d.counted) AS bigint) AS counted"
+	"  FROM eiot.live_delta d WHERE d.watch_id OPERATOR(pg_catalog.=) $1 AND d.tenant_id OPERATOR(pg_catalog.=) ANY ($2) GROUP BY d.tenant_id) d"
+	"  ON d.tenant_id OPERATOR(pg_catalog.=) m.tenant_id"
+	" ON CONFLICT (tenant_id, watch_id) DO UPDATE SET devices = EXCLUDED.devices, counted = EXCLUDED.counted,"
+	"  counted_keys = EXCLUDED.counted_keys, inactive_after = EXCLUDED.inactive_after, active_since = EXCLUDED.active_since,"
+	"  oldest = EXCLUDED.oldest, due_at = EXCLUDED.due_at, epoch = EXCLUDED.epoch",
+	.nargs = 4, .types = {INT8OID, UUIDARRAYOID, TIMESTAMPTZOID, INT8OID}
+};
+
+/* Moves active_since forward: what fell silent in between counts no more. */
+static LiveQuery move_on = {
+	.text = "UPDATE eiot.live_count b SET counted = b.counted OPERATOR(pg_catalog.-) n.silent, active_since = n.active_since, oldest = n.oldest,"
+	"  due_at = LEAST(eiot.silent_at(n.oldest, b.inactive_after), n.rule_until)"
+	" FROM (SELECT b.tenant_id, s.active_since,"
+	"   eiot.live_between($1, b.tenant_id, b.counted_keys, b.active_since, s.active_since) AS silent,"
+	"   LEAST(eiot.live_next($1, b.tenant_id, b.counted_keys, s.active_since, eiot.look_again_at(s.active_since, b.inactive_after)),"
+	"         eiot.look_again_at(s.active_since, b.inactive_after)) AS oldest,"
+	"   CASE WHEN t.counting_rule IS NULL THEN eiot.next_rule_change($3) END AS rule_until"
+	"  FROM eiot.live_count b"
+	"  JOIN eiot.tenant t ON t.tenant_id OPERATOR(pg_catalog.=) b.tenant_id"
+	"  CROSS JOIN LATERAL (SELECT GREATEST(b.active_since, COALESCE(eiot.active_since($3, b.inactive_after), '-infinity')) AS active_since) s"
+	"  WHERE b.watch_id OPERATOR(pg_catalog.=) $1 AND b.tenant_id OPERATOR(pg_catalog.=) ANY ($2)) n"
+	" WHERE b.watch_id OPERATOR(pg_catalog.=) $1 AND b.tenant_id OPERATOR(pg_catalog.=) n.tenant_id",
+	.nargs = 3, .types = {INT8OID, UUIDARRAYOID, TIMESTAMPTZOID}
+};
+
+static LiveQuery lower_oldest = {
+	.text = "UPDATE eiot.live_count b SET oldest = $3, due_at = LEAST(b.due_at, eiot.silent_at($3, b.inactive_after))"
+	" WHERE b.watch_id OPERATOR(pg_catalog.=) $1 AND b.tenant_id OPERATOR(pg_catalog.=) $2 AND b.oldest OPERATOR(pg_catalog.>) $3"
+	"  AND $3 OPERATOR(pg_catalog.>=) b.active_since",
+	.nargs = 3, .types = {INT8OID, UUIDOID, TIMESTAMPTZOID}
+};
+
+static LiveQuery watch_is_right = {
+	.text = "UPDATE eiot.watched w SET epoch = $2, stale = false"
+	" WHERE w.watch_id OPERATOR(pg_catalog.=) $1 AND (w.stale OR w.epoch OPERATOR(pg_catalog.<>) $2)",
+	.nargs = 2, .types = {INT8OID, INT8OID}
+};
+
+static LiveQuery watch_is_stale = {
+	.text = "UPDATE eiot.watched w SET stale = true WHERE w.watch_id OPERATOR(pg_catalog.=) $1 AND NOT w.stale",
+	.nargs = 1, .types = {INT8OID}
+};
+
+static LiveQuery count_at = {
+	.text = "SELECT n.devices, n.counted FROM eiot.live_now($1, $2) n",
+	.nargs = 2, .types = {UUIDOID, TIMESTAMPTZOID}
+};
+
+static LiveQuery write_event = {
+	.text = "INSERT INTO eiot.flag_event AS e (tenant_id, at, kind, devices, capacity, gap)"
+	" VALUES ($1, $2, $3, $4, NULLIF($5, eiot.unlimited()), GREATEST($4 OPERATOR(pg_catalog.-) $5, 0))"
+	" RETURNING pg_catalog.json_build_object('flag_event_id', e.flag_event_id, 'tenant_id', e.tenant_id, 'at', e.at, 'kind', e.kind,"
+	"  'devices', e.devices, 'capacity', e.capacity, 'gap', e.gap)::text",
+	.nargs = 5, .types = {UUIDOID, TIMESTAMPTZOID, TEXTOID, INT8OID, INT8OID}
+};
+
+static LiveQuery set_flag = {
+	.text = "UPDATE eiot.live_tenant SET flagged = $2, since = $3 WHERE tenant_id OPERATOR(pg_catalog.=) $1",
+	.nargs = 3, .types = {UUIDOID, BOOLOID, TIMESTAMPTZOID}
+};
+
+static Datum
+uuid_array(const LiveItem *items, int nitems, bool stale_only)
+{
+	Datum	   *values = palloc(sizeof(Datum) * Max(1, nitems));
+	int			n = 0;
+
+	for (int i = 0; i < nitems; i += items[i].ncounts)
+	{
+		if (!stale_only || items[i].stale)
+			values[n++] = UUIDPGetDatum(&items[i].tenant);
+	}
+	return PointerGetDatum(construct_array(values, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+}
+
+/* ---- what the counts are now, and whether that is all right */
+
+static const LiveCount *
+find_count(const LiveTenant *live, int64 watch_id)
+{
+	for (int i = 0; i < live->ncounts; i++)
+	{
+		if (live->counts[i].watch_id == watch_id)
+			return &live->counts[i];
+	}
+	return NULL;
+}
+
+/* Were all changes judged as the count is kept? */
+static bool
+judged_right(const TenantCount *change, const LiveCount *count)
+{
+	if (change->recount || count == NULL || count->counted_keys != change->used_counted_keys ||
+		count->active_since < change->highest_active_since)
+		return false;
+	return count->active_since == change->lowest_active_since ||
+		count->active_since <= change->xact_oldest_counted;
+}
+
+/* Keep for the next transaction what was read. */
+static void
+keep_count(TenantCount *change, const LiveCount *count)
+{
+	change->known = true;
+	change->counted_keys = count->counted_keys;
+	change->expires = count->expires;
+	change->inactive_after = count->inactive_after;
+	change->active_since = count->active_since;
+}
+
+/*
+ * Is there nothing to do for a tenant at this instant but to see to its flag?
+ * Learns what there is to learn.
+ */
+static bool
+is_up_to_date(const LiveItem *item, const LiveTenant *live, TimestampTz now)
+{
+	if (item->look || !live->exists || now >= live->due_at || now < live->capacity_from)
+		return false;
+	for (int i = 0; i < item->ncounts; i++)
+	{
+		TenantCount *change = item[i].count;
+		const LiveCount *count;
+
+		if (change == NULL)
+			continue;
+		count = find_count(live, change->key.watch_id);
+		if (!judged_right(change, count) || count->oldest > change->xact_oldest_new)
+			return false;
+		keep_count(change, count);
+	}
+	for (int i = 0; i < live->ncounts; i++)
+	{
+		if (live->counts[i].epoch != epoch_of_watch(live->counts[i].watch_id))
+			return false;
+	}
+	return true;
+}
+
+static bool
+is_due(const LiveTenant *live, TimestampTz now)
+{
+	for (int i = 0; i < live->ncounts; i++)
+	{
+		if (now >= live->counts[i].due_at)
+			return true;
+	}
+	return false;
+}
+
+/* Can a tenant's flag stay as it is whatever others commit besides? */
+static bool
+is_far(const LiveItem *item, const LiveTenant *live, TimestampTz now, int64 others)
+{
+	int64		change = 0;
+	int64		reach;
+
+	for (int i = 0; i < item->ncounts; i++)
+	{
+		if (item[i].count != NULL)
+			change += item[i].count->change;
+	}
+	if (change > SHARED_CHANGE(live) || live->counted < 0)
+		return false;
+	reach = others * SHARED_CHANGE(live);
+	if (!live->flagged)
+		/* What fell silent makes it less. */
+		return live->raise_above == CAPACITY_UNLIMITED || live->counted + reach <= live->raise_above;
+	return !is_due(live, now) && live->counted - reach > live->clear_at;
+}
+
+static int64
+others_at_most(void)
+{
+	return MaxBackends + max_prepared_xacts;
+}
+
+/* How many other transactions are where this one is. */
+static int64
+others_now(void)
+{
+	LOCKTAG		tag;
+	int			n;
+	VirtualTransactionId *others;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, live_relations(false)->coverage);
+	others = GetLockConflicts(&tag, ExclusiveLock, &n);
+	pfree(others);
+	return n;
+}
+
+/* ---- under the exclusive lock */
+
+static void
+flag(LiveItem *item, const LiveTenant *live, int64 counted, TimestampTz as_of, bool preparing)
+{
+	bool		raised = live->flagged ? counted > live->clear_at : counted > live->raise_above;
+	Datum		values[5];
+	bool		isnull;
+	char	   *payload;
+
+	if (raised == live->flagged)
+		return;
+	if (preparing)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot prepare a transaction that %s a tenant's flag",
+						raised ? "raises" : "clears"),
+				 errdetail("Tenant %s would have %lld counted devices; the notification cannot be prepared.",
+						   DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&item->tenant))),
+						   (long long) counted),
+				 errhint("Commit it in one phase.")));
+
+	values[0] = UUIDPGetDatum(&item->tenant);
+	values[1] = TimestampTzGetDatum(as_of);
+	values[2] = CStringGetTextDatum(raised ? "raised" : "cleared");
+	values[3] = Int64GetDatum(counted);
+	values[4] = Int64GetDatum(live->capacity);
+	if (run(&write_event, values) != 1)
+		elog(ERROR, "flag event was not written");
+	payload = TextDatumGetCString(result_value(0, 1, &isnull));
+	Async_Notify("eiot_coverage", payload);
+
+	values[1] = BoolGetDatum(raised);
+	values[2] = TimestampTzGetDatum(as_of);
+	run(&set_flag, values);
+}
+
+/* Counts anew, moves on or lowers bounds, whichever of a watch's tenants need it. */
+static void
+bring_watch_up_to_date(int64 watch_id, int64 epoch, LiveItem *items, int nitems, Datum tenants,
+					   TimestampTz now, bool count_all)
+{
+	Datum		values[5];
+	bool		recount_is_null = true;
+	bool		move_is_null = true;
+	Datum		recount = (Datum) 0;
+	Datum		move = (Datum) 0;
+	Datum	   *forced = palloc(sizeof(Datum) * Max(1, nitems));
+	int			nforced = 0;
+	LiveCount	count;
+	Ledger	   *ledger = open_ledger(true);
+	Oid			root = watched_root(watch_id);
+
+	/* Those whose changes were judged by something else. */
+	PushActiveSnapshot(GetLatestSnapshot());
+	for (int i = 0; i < nitems; i++)
+	{
+		TenantCount *change = items[i].count;
+
+		if (change == NULL || change->key.watch_id != watch_id)
+			continue;
+		if (!read_count(ledger, &change->key, GetActiveSnapshot(), &count) ||
+			!judged_right(change, &count))
+			forced[nforced++] = UUIDPGetDatum(&items[i].tenant);
+	}
+	PopActiveSnapshot();
+	close_ledger(ledger);
+
+	values[0] = Int64GetDatum(watch_id);
+	values[1] = tenants;
+	values[2] = TimestampTzGetDatum(now);
+	values[3] = Int64GetDatum(epoch);
+	values[4] = count_all ? tenants :
+		PointerGetDatum(construct_array(forced, nforced, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	if (run(&what_to_do, values) == 1)
+	{
+		recount = result_value(0, 1, &recount_is_null);
+		if (!recount_is_null)
+			recount = datumCopy(recount, false, -1);
+		move = result_value(0, 2, &move_is_null);
+		if (!move_is_null)
+			move = datumCopy(move, false, -1);
+	}
+	if (!recount_is_null)
+	{
+		values[1] = recount;
+		run(&count_anew, values);
+	}
+	if (!move_is_null && try_lock_inventory(root))
+	{
+		values[1] = move;
+		run(&move_on, values);
+	}
+	for (int i = 0; i < nitems; i++)
+	{
+		TenantCount *change = items[i].count;
+
+		if (change == NULL || change->key.watch_id != watch_id ||
+			change->xact_oldest_new == NEVER_SILENT)
+			continue;
+		values[1] = UUIDPGetDatum(&items[i].tenant);
+		values[2] = TimestampTzGetDatum(change->xact_oldest_new);
+		run(&lower_oldest, values);
+	}
+}
+
+/*
+ * Brings everything that is stale up to date, and decides.  The exclusive locks
+ * are held.  Returns how many flags were raised and cleared.
+ */
+static int
+decide(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, bool preparing)
+{
+	TimestampTz clock = GetCurrentTimestamp();
+	TimestampTz now = as_of == 0 ? clock : as_of;
+	TimestampTz present = now;
+	Ledger	   *ledger;
+	LiveTenant	live = {0};
+	Office		office;
+	bool		any_stale = false;
+	int			nflags = 0;
+
+	/* Counts are kept for the present, whatever instant was asked for. */
+	if (now > clock || now < GetCurrentTransactionStartTimestamp())
+		present = clock;
+
+	ledger = open_ledger(true);
+	PushActiveSnapshot(GetLatestSnapshot());
+	for (int i = 0; i < nitems; i += items[i].ncounts)
+	{
+		read_tenant(ledger, &items[i].tenant, GetActiveSnapshot(), &live);
+		items[i].stale = now != present || !is_up_to_date(&items[i], &live, now) || is_due(&live, now);
+		any_stale = any_stale || items[i].stale;
+	}
+	PopActiveSnapshot();
+
+	/* Often there is nothing to do and nothing to flag. */
+	enter_office(&office);
+	if (any_stale)
+	{
+		Datum		tenants = uuid_array(items, nitems, true);
+		Datum		values[3];
+		uint64		nwatches;
+		int64	   *watch_ids;
+		bool	   *count_all;
+
+		values[0] = tenants;
+		for (int i = 0; i < (int) lengthof(forget_tenants); i++)
+			run(&forget_tenants[i], values);
+		if (all_of_them)
+		{
+			for (int i = 0; i < (int) lengthof(forget_watches); i++)
+				run(&forget_watches[i], NULL);
+		}
+
+		nwatches = run(&all_watches, NULL);
+		watch_ids = palloc(sizeof(int64) * (nwatches + 1));
+		count_all = palloc(sizeof(bool) * (nwatches + 1));
+		for (uint64 i = 0; i < nwatches; i++)
+		{
+			bool		isnull;
+
+			watch_ids[i] = result_int64(i, 1);
+			count_all[i] = DatumGetBool(result_value(i, 3, &isnull));
+		}
+		for (uint64 i = 0; i < nwatches; i++)
+		{
+			int64		epoch = epoch_of_watch(watch_ids[i]);
+
+			if (epoch == 0)
+				continue;
+			bring_watch_up_to_date(watch_ids[i], epoch, items, nitems, tenants, present, count_all[i]);
+			if (all_of_them)
+			{
+				values[0] = Int64GetDatum(watch_ids[i]);
+				values[1] = Int64GetDatum(epoch);
+				run(&watch_is_right, values);
+			}
+		}
+
+		/* Nothing is kept of tenants where nothing is watched. */
+		if (nwatches > 0 || all_of_them)
+		{
+			values[0] = tenants;
+			values[1] = TimestampTzGetDatum(now);
+			values[2] = BoolGetDatum(true);
+			run(&set_limits, values);
+			(void) set_config_option("eiot.count_warning_units", "off", PGC_USERSET, PGC_S_SESSION,
+									 GUC_ACTION_SAVE, true, 0, false);
+			values[2] = BoolGetDatum(false);
+			run(&set_limits, values);
+			(void) set_config_option("eiot.count_warning_units", "on", PGC_USERSET, PGC_S_SESSION,
+									 GUC_ACTION_SAVE, true, 0, false);
+			if (now != present)
+				run(&due_at_once, values);
+		}
+		CommandCounterIncrement();
+	}
+
+	for (int i = 0; i < nitems; i += items[i].ncounts)
+	{
+		int64		counted;
+
+		PushActiveSnapshot(GetLatestSnapshot());
+		read_tenant(ledger, &items[i].tenant, GetActiveSnapshot(), &live);
+		PopActiveSnapshot();
+		for (int j = 0; j < items[i].ncounts; j++)
+		{
+			TenantCount *change = items[i + j].count;
+			const LiveCount *count = change == NULL ? NULL : find_count(&live, change->key.watch_id);
+
+			if (count != NULL)
+				keep_count(change, count);
+		}
+		if (!live.exists)
+			continue;
+		counted = live.counted;
+		if (now != present)
+		{
+			Datum		values[2];
+
+			values[0] = UUIDPGetDatum(&items[i].tenant);
+			values[1] = TimestampTzGetDatum(now);
+			run(&count_at, values);
+			counted = result_int64(0, 2);
+		}
+		if (live.flagged ? counted <= live.clear_at : counted > live.raise_above)
+		{
+			flag(&items[i], &live, counted, now, preparing);
+			nflags++;
+		}
+	}
+	if (all_of_them)
+		run(&forget_unwatched, NULL);
+	leave_office(&office);
+	close_ledger(ledger);
+	CommandCounterIncrement();
+	return nflags;
+}
+
+/* ---- locks */
+
+static uint64
+lock_key(const pg_uuid_t *tenant)
+{
+	return hash_bytes_extended(tenant->data, UUID_LEN, 0);
+}
+
+static void
+tenant_tag(LOCKTAG *tag, const LiveItem *item)
+{
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) (item->lock >> 32), (uint32) item->lock, LOCK_CLASS);
+}
+
+/* More tenants than this take the lock for all of them. */
+static int
+max_tenant_locks(void)
+{
+	return Max(16, max_locks_per_xact * (MaxBackends + max_prepared_xacts) / 16);
+}
+
+static int
+compare_items(const void *a, const void *b)
+{
+	const LiveItem *left = a;
+	const LiveItem *right = b;
+
+	if (left->lock != right->lock)
+		return left->lock < right->lock ? -1 : 1;
+	return memcmp(&left->tenant, &right->tenant, sizeof(pg_uuid_t));
+}
+
+/* Sorts by lock, and puts the items of a tenant together. */
+static void
+sort_items(LiveItem *items, int nitems)
+{
+	if (nitems > 1)
+		qsort(items, nitems, sizeof(LiveItem), compare_items);
+	for (int i = 0, first = 0; i < nitems; i++)
+	{
+		if (i > 0 && memcmp(&items[i].tenant, &items[first].tenant, sizeof(pg_uuid_t)) != 0)
+			first = i;
+		items[i].ncounts = 1;
+		if (i > first)
+		{
+			items[first].ncounts++;
+			items[first].look = items[first].look || items[i].look;
+		}
+	}
+}
+
+/*
+ * Locks the tenants, shared where that is enough, and sees to the others.
+ */
+static int
+settle_items(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, bool preparing)
+{
+	const LiveRelations *live_rels = live_relations(false);
+	LiveTenant	live = {0};
+	Ledger	   *ledger;
+	int			nexclusive = 0;
+	bool		may_write = false;
+
+	sort_items(items, nitems);
+
+	if (all_of_them || nitems > max_tenant_locks())
+	{
+		bool		far = !all_of_them;
+
+		if (far)
+		{
+			LockRelationOid(live_rels->coverage, ShareLock);
+			ledger = open_ledger(true);
+			PushActiveSnapshot(GetLatestSnapshot());
+			for (int i = 0; far && i < nitems; i += items[i].ncounts)
+			{
+				TimestampTz now = GetCurrentTimestamp();
+
+				CHECK_FOR_INTERRUPTS();
+				read_tenant(ledger, &items[i].tenant, GetActiveSnapshot(), &live);
+				far = is_up_to_date(&items[i], &live, now) &&
+					is_far(&items[i], &live, now, others_at_most());
+			}
+			PopActiveSnapshot();
+			close_ledger(ledger);
+			if (far)
+				return 0;
+			UnlockRelationOid(live_rels->coverage, ShareLock);
+		}
+		LockRelationOid(live_rels->coverage, ExclusiveLock);
+		return decide(items, nitems, as_of, all_of_them, preparing);
+	}
+
+	LockRelationOid(live_rels->coverage, RowShareLock);
+	ledger = open_ledger(true);
+	for (int i = 0; i < nitems; i += items[i].ncounts)
+	{
+		LOCKTAG		tag;
+
+		tenant_tag(&tag, &items[i]);
+		if (!items[i].look)
+		{
+			TimestampTz now = GetCurrentTimestamp();
+			bool		far;
+
+			(void) LockAcquire(&tag, ShareLock, false, false);
+			PushActiveSnapshot(GetLatestSnapshot());
+			read_tenant(ledger, &items[i].tenant, GetActiveSnapshot(), &live);
+			far = is_up_to_date(&items[i], &live, now) &&
+				is_far(&items[i], &live, now, others_at_most());
+			if (!far && is_far(&items[i], &live, now, 0) && is_up_to_date(&items[i], &live, now))
+			{
+				/* Count those that there are, and only then read again what they did before. */
+				int64		others = others_now();
+
+				PopActiveSnapshot();
+				PushActiveSnapshot(GetLatestSnapshot());
+				read_tenant(ledger, &items[i].tenant, GetActiveSnapshot(), &live);
+				far = is_up_to_date(&items[i], &live, now) && is_far(&items[i], &live, now, others);
+			}
+			PopActiveSnapshot();
+			if (far)
+				continue;
+			(void) LockRelease(&tag, ShareLock, false);
+		}
+		if (!may_write)
+		{
+			LockRelationOid(live_rels->coverage, RowExclusiveLock);
+			may_write = true;
+		}
+		(void) LockAcquire(&tag, ExclusiveLock, false, false);
+		items[i].exclusive = true;
+		nexclusive += items[i].ncounts;
+	}
+	close_ledger(ledger);
+	if (nexclusive == 0)
+		return 0;
+	if (nexclusive < nitems)
+	{
+		int			n = 0;
+
+		for (int i = 0; i < nitems;)
+		{
+			int			ncounts = items[i].ncounts;
+
+			if (items[i].exclusive)
+			{
+				memmove(&items[n], &items[i], sizeof(LiveItem) * ncounts);
+				n += ncounts;
+			}
+			i += ncounts;
+		}
+	}
+	return decide(items, nexclusive, as_of, false, preparing);
+}
+
+/* ---- the commit */
+
+/* Did a transaction do nothing but heartbeats, of devices that were seen lately? */
+static bool
+is_heartbeat(const TenantCount *change, TimestampTz lately)
+{
+	return change->still && change->xact_oldest_row >= lately;
+}
+
+static TimestampTz
+seen_lately(TimestampTz now)
+{
+	Interval	shortest;
+	TimestampTz since;
+
+	if (!shortest_inactivity(&shortest) || !find_active_since(now, &shortest, &since))
+		return DT_NOBEGIN;
+	return look_again_at(since, &shortest);
+}
+
+static void
+add_item(LiveItem **items, int *nitems, int *maxitems, const pg_uuid_t *tenant, TenantCount *count, bool look)
+{
+	LiveItem	   *item;
+
+	if (*nitems == *maxitems)
+	{
+		*maxitems = Max(16, *maxitems * 2);
+		*items = *items == NULL ? MemoryContextAllocHuge(CurrentMemoryContext, sizeof(LiveItem) * *maxitems) :
+			repalloc_huge(*items, sizeof(LiveItem) * *maxitems);
+	}
+	item = &(*items)[(*nitems)++];
+	memset(item, 0, sizeof(LiveItem));
+	item->tenant = *tenant;
+	item->lock = lock_key(tenant);
+	item->count = count;
+	item->look = look;
+}
+
+/* Adds the tenants that a query finds. */
+static void
+add_found(LiveItem **items, int *nitems, int *maxitems, LiveQuery *query, Datum *values)
+{
+	MemoryContext outside = CurrentMemoryContext;
+	Office		office;
+	uint64		n;
+
+	enter_office(&office);
+	n = run(query, values);
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool		isnull;
+		Datum		tenant = result_value(i, 1, &isnull);
+		MemoryContext inside = MemoryContextSwitchTo(outside);
+
+		add_item(items, nitems, maxitems, DatumGetUUIDP(tenant), NULL, true);
+		MemoryContextSwitchTo(inside);
+	}
+	leave_office(&office);
+}
+
+/* Is anything watched?  Then also whether counts of all tenants have to be made anew. */
+static bool
+anything_watched(bool *unknown_epoch)
+{
+	Office		office;
+	uint64		n;
+
+	*unknown_epoch = false;
+	enter_office(&office);
+	n = run(&all_watches, NULL);
+	for (uint64 i = 0; i < n; i++)
+	{
+		int64		epoch = epoch_of_watch(result_int64(i, 1));
+
+		if (epoch != 0 && epoch != result_int64(i, 2))
+			*unknown_epoch = true;
+	}
+	leave_office(&office);
+	return n > 0;
+}
+
+static void
+settle(bool preparing)
+{
+	MemoryContext context;
+	MemoryContext old;
+	LiveItem	   *items = NULL;
+	int			nitems = 0;
+	int			maxitems = 0;
+	TimestampTz lately;
+	bool		all_of_them = touched_everything || touched_watches != NIL;
+	bool		unknown_epoch;
+
+	if (likely(touched_counts == NULL && ntouched_tenants == 0 && !all_of_them))
+		return;
+	if (live_relations(true) == NULL)
+		return;
+
+	context = AllocSetContextCreate(TopTransactionContext, "live coverage", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+
+	/* A prepared transaction may last. */
+	lately = preparing || touched_counts == NULL ? DT_NOEND : seen_lately(GetCurrentTimestamp());
+	for (TenantCount *change = touched_counts; change != NULL; change = change->next_in_transaction)
+	{
+		if (all_of_them || !is_heartbeat(change, lately))
+			add_item(&items, &nitems, &maxitems, &change->key.tenant, change, false);
+	}
+	if (ntouched_tenants > 0 || all_of_them)
+	{
+		/* Without a watch nothing is kept, so there is nothing to see to. */
+		if (touched_watches != NIL || anything_watched(&unknown_epoch))
+		{
+			if (all_of_them)
+				add_found(&items, &nitems, &maxitems, &all_tenants, NULL);
+			for (int i = 0; i < ntouched_tenants; i++)
+				add_item(&items, &nitems, &maxitems, &touched_tenants[i], NULL, true);
+		}
+		else
+			all_of_them = false;
+	}
+	if (nitems > 0 || all_of_them)
+		(void) settle_items(items, nitems, 0, all_of_them, preparing);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+/* ---- what SQL asks for */
+
+/* The commit counts an inventory anew; until then the transaction reads it itself. */
+void
+touch_watch(int64 watch_id)
+{
+	MemoryContext old;
+	int64	   *copy;
+	Office		office;
+	Datum		values[1];
+
+	listen_to_transactions();
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	copy = palloc(sizeof(int64));
+	*copy = watch_id;
+	touched_watches = lappend(touched_watches, copy);
+	MemoryContextSwitchTo(old);
+
+	enter_office(&office);
+	values[0] = Int64GetDatum(watch_id);
+	run(&watch_is_stale, values);
+	leave_office(&office);
+	CommandCounterIncrement();
+}
+
+/* recount(inventory) */
+Datum
+eiot_recount(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	int64		watch_id;
+
+	if (!eiot_owns_relation(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
+	watch_id = watch_of_relation(relid);
+	if (watch_id == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("%s is not watched",
+						DatumGetCString(DirectFunctionCall1(regclassout, ObjectIdGetDatum(relid)))),
+				 errhint("Watch it with eiot.watch(inventory).")));
+	touch_watch(watch_id);
+	PG_RETURN_VOID();
+}
+
+static LiveQuery dropped_objects = {
+	.text = "SELECT d.object_type OPERATOR(pg_catalog.=) 'trigger' AS is_trigger FROM pg_catalog.pg_event_trigger_dropped_objects() d"
+	" WHERE d.object_type OPERATOR(pg_catalog.=) ANY ('{index,table column}'::text[])"
+	"  OR d.object_type OPERATOR(pg_catalog.=) 'trigger' AND pg_catalog.starts_with(d.address_names[pg_catalog.array_upper(d.address_names, 1)], 'eiot_watch_')"
+	" GROUP BY 1"
+};
+
+/*
+ * watch_dropped(): ON sql_drop.  A partition that is gone took rows along, and
+ * nobody knows any more of which inventory; an index may be the one we need.
+ */
+Datum
+eiot_watch_dropped(PG_FUNCTION_ARGS)
+{
+	Office		office;
+	uint64		n;
+	bool		any_trigger = false;
+
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function eiot.watch_dropped must be called by an event trigger")));
+	/* The extension itself may be what was dropped. */
+	if (live_relations(true) == NULL)
+		PG_RETURN_NULL();
+
+	enter_office(&office);
+	n = run(&dropped_objects, NULL);
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool		isnull;
+
+		any_trigger = any_trigger || DatumGetBool(result_value(i, 1, &isnull));
+	}
+	leave_office(&office);
+	if (n == 0)
+		PG_RETURN_NULL();
+
+	if (any_trigger)
+		touch_everything();
+	check_watched_inventories(any_trigger);
+	PG_RETURN_NULL();
+}
+
+/* refresh(as_of) */
+Datum
+eiot_refresh(PG_FUNCTION_ARGS)
+{
+	TimestampTz as_of = PG_GETARG_TIMESTAMPTZ(0);
+	const LiveRelations *live = live_relations(false);
+	AclResult	allowed = pg_class_aclcheck(live->tenant, GetUserId(), ACL_UPDATE);
+	LiveItem	   *items = NULL;
+	int			nitems = 0;
+	int			maxitems = 0;
+	int			nflags = 0;
+	bool		unknown_epoch;
+	Datum		values[1];
+
+	if (allowed != ACLCHECK_OK)
+		aclcheck_error(allowed, OBJECT_TABLE, "live_tenant");
+	if (TIMESTAMP_NOT_FINITE(as_of))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("as_of must be an instant")));
+	if (!anything_watched(&unknown_epoch))
+		PG_RETURN_INT64(0);
+
+	if (unknown_epoch)
+		add_found(&items, &nitems, &maxitems, &all_tenants, NULL);
+	else if (as_of > GetCurrentTimestamp() || as_of < GetCurrentTransactionStartTimestamp())
+		/* Another instant than now has a verdict of its own on everybody. */
+		add_found(&items, &nitems, &maxitems, &all_tenants, NULL);
+	else
+	{
+		values[0] = TimestampTzGetDatum(as_of);
+		add_found(&items, &nitems, &maxitems, &due_tenants, values);
+	}
+	if (nitems > 0)
+		nflags = settle_items(items, nitems, as_of, unknown_epoch, false);
+	PG_RETURN_INT64(nflags);
+}

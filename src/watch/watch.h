@@ -1,0 +1,162 @@
+/*
+ * watch.h
+ *		Live coverage: what the statement triggers, the bookkeeping and the
+ *		commit share.  The protocol, and why it is right, stand in commit.c.
+ */
+#ifndef EIOT_WATCH_H
+#define EIOT_WATCH_H
+
+#include "eiot.h"
+
+#include "datatype/timestamp.h"
+#include "executor/tuptable.h"
+#include "storage/itemptr.h"
+#include "utils/relcache.h"
+#include "utils/snapshot.h"
+#include "utils/uuid.h"
+
+/* Never seen is not silent: a device without last_seen counts as of then. */
+#define NEVER_SILENT	DT_NOEND
+
+/* OIDs of the bookkeeping's relations. */
+typedef struct LiveRelations
+{
+	Oid			tenant;			/* eiot.live_tenant and its key */
+	Oid			tenant_pkey;
+	Oid			count;			/* eiot.live_count and its key */
+	Oid			count_pkey;
+	Oid			delta;			/* eiot.live_delta and its key */
+	Oid			delta_pkey;
+	Oid			coverage;		/* the view eiot.tenant_coverage: its lock stands for all tenants */
+} LiveRelations;
+
+/* A table with the triggers, the inventory itself or a partition of it. */
+typedef struct WatchedTable
+{
+	Oid			relid;			/* hash key */
+	bool		valid;
+	Oid			root;			/* the inventory */
+	int64		epoch;			/* see watch_epoch() */
+	AttrNumber	tenant_column;
+	AttrNumber	last_seen_column;	/* 0: it has none */
+	AttrNumber	count_key_column;	/* 0: computed by count_key */
+	Node	   *count_key;
+	int64		countable_keys; /* those of the index */
+	MemoryContext context;
+} WatchedTable;
+
+typedef struct TenantKey
+{
+	int64		watch_id;
+	pg_uuid_t	tenant;
+} TenantKey;
+
+/*
+ * What this backend knows of a tenant in one watched inventory, and what its
+ * statement and transaction did to it.
+ */
+typedef struct TenantCount
+{
+	TenantKey	key;			/* hash key */
+
+	/* As last read from eiot.live_count; the commit sees whether it still holds. */
+	bool		known;
+	int64		counted_keys;
+	bool		expires;		/* false: the rule has no inactive_after */
+	Interval	inactive_after;
+	TimestampTz active_since;
+	int64		last_slot;		/* where this backend wrote last */
+
+	/* The statement */
+	uint64		statement;
+	int64		devices;
+	int64		counted;
+	int64		keys_moved;		/* 0: the same count keys before and after */
+	TimestampTz oldest_row;		/* of all rows */
+	TimestampTz oldest_counted; /* of those that counted before or after */
+	TimestampTz oldest_new;		/* of those that count after */
+	bool		outdated;		/* a row lies where active_since may have moved to */
+	struct TenantCount *next_in_statement;
+
+	/* The transaction; rolled back savepoints may have done more than is left */
+	uint64		transaction;
+	bool		still;			/* see keys_moved */
+	bool		recount;
+	int64		change;
+	int64		used_counted_keys;
+	TimestampTz lowest_active_since;
+	TimestampTz highest_active_since;
+	TimestampTz xact_oldest_row;
+	TimestampTz xact_oldest_counted;
+	TimestampTz xact_oldest_new;
+	struct TenantCount *next_in_transaction;
+} TenantCount;
+
+/* A row of eiot.live_count. */
+typedef struct LiveCount
+{
+	int64		watch_id;
+	int64		devices;
+	int64		counted;
+	int64		counted_keys;
+	bool		expires;
+	Interval	inactive_after;
+	TimestampTz active_since;
+	TimestampTz oldest;
+	TimestampTz due_at;
+	int64		epoch;
+} LiveCount;
+
+/* A tenant's rows of all three tables. */
+typedef struct LiveTenant
+{
+	bool		exists;			/* has a row of eiot.live_tenant */
+	int64		capacity;
+	TimestampTz capacity_from;
+	TimestampTz due_at;
+	int64		raise_above;
+	int64		clear_at;
+	bool		flagged;
+	int			ncounts;
+	int			maxcounts;
+	LiveCount  *counts;
+	int64		devices;		/* sums over everything */
+	int64		counted;
+} LiveTenant;
+
+/* watched_table.c */
+extern const LiveRelations *live_relations(bool missing_ok);
+extern WatchedTable *watched_table(Relation rel);
+extern Oid	watched_root(int64 watch_id);
+extern int64 watch_of_relation(Oid relid);
+extern int64 watch_epoch(Oid root);
+extern int64 epoch_of_watch(int64 watch_id);
+extern bool shortest_inactivity(Interval *inactive_after);
+extern void lock_watched_inventories(void);
+extern void check_watched_inventories(bool recount_partitioned);
+extern bool try_lock_inventory(Oid root);
+
+/* silence.c */
+extern TimestampTz look_again_at(TimestampTz active_since, const Interval *inactive_after);
+
+/* ledger.c */
+typedef struct Ledger Ledger;
+
+extern Ledger *open_ledger(bool for_commit);
+extern void close_ledger(Ledger *ledger);
+extern bool read_count(Ledger *ledger, const TenantKey *key, Snapshot snapshot, LiveCount *count);
+extern void read_tenant(Ledger *ledger, const pg_uuid_t *tenant, Snapshot snapshot, LiveTenant *live);
+extern void write_delta(Ledger *ledger, TenantCount *tenant, int64 devices, int64 counted,
+						TimestampTz oldest);
+
+/* changes.c */
+extern TenantCount *tenant_count(int64 watch_id, const pg_uuid_t *tenant);
+extern void forget_counts(void);
+
+/* commit.c */
+extern void touch_count(TenantCount *tenant);
+extern void touch_tenant(const pg_uuid_t *tenant);
+extern void touch_everything(void);
+extern void touch_watch(int64 watch_id);
+
+#endif							/* EIOT_WATCH_H */
