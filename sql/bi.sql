@@ -53,6 +53,51 @@ COMMENT ON COLUMN eiot.bi_entitlement.valid_to IS 'Until when; null: no end is k
 COMMENT ON COLUMN eiot.bi_entitlement.basis IS 'Where devices_per_unit comes from';
 COMMENT ON COLUMN eiot.bi_entitlement.source IS 'Who keeps the row: manual, lifecycle or an import';
 
+CREATE VIEW eiot.bi_charge WITH (security_invoker = true) AS
+  SELECT t.tenant_id,
+         t.name AS tenant,
+         CAST(pg_catalog.date_trunc('month', pg_catalog.lower(c.used)::timestamp) AS pg_catalog.date) AS month,
+         c.entitlement_id,
+         c.sku_id,
+         c.product,
+         c.kind,
+         c.reason,
+         pg_catalog.lower(c.used) AS used_from,
+         pg_catalog.upper(c.used) OPERATOR(pg_catalog.-) 1 AS used_to,
+         pg_catalog.lower(c.cycle) AS cycle_from,
+         pg_catalog.upper(c.cycle) OPERATOR(pg_catalog.-) 1 AS cycle_to,
+         c.units,
+         c.unit_price,
+         c.days,
+         c.cycle_days,
+         c.amount,
+         c.currency
+    FROM eiot.tenant t
+   CROSS JOIN LATERAL (SELECT CAST(pg_catalog.date_trunc('month', pg_catalog.timezone('UTC', pg_catalog.now())) AS pg_catalog.date) AS this) m
+   CROSS JOIN LATERAL eiot.charges(t.tenant_id, pg_catalog.daterange(
+           CAST(m.this OPERATOR(pg_catalog.-) INTERVAL '12 months' AS pg_catalog.date), CAST(m.this OPERATOR(pg_catalog.+) INTERVAL '1 month' AS pg_catalog.date))) c
+   WHERE EXISTS (SELECT FROM eiot.entitlement e WHERE e.tenant_id OPERATOR(pg_catalog.=) t.tenant_id AND e.unit_price IS NOT NULL);
+COMMENT ON VIEW eiot.bi_charge IS
+  'For BI tools: what tenants are charged, line by line, for this month (UTC) and the twelve before, under the policy "nce"';
+COMMENT ON COLUMN eiot.bi_charge.tenant_id IS 'Tenant';
+COMMENT ON COLUMN eiot.bi_charge.tenant IS 'Its name';
+COMMENT ON COLUMN eiot.bi_charge.month IS 'First day of the month in which the line begins; null for a line that covers no day';
+COMMENT ON COLUMN eiot.bi_charge.entitlement_id IS 'Row of eiot.entitlement';
+COMMENT ON COLUMN eiot.bi_charge.sku_id IS 'Product, by Microsoft Graph''s skuId';
+COMMENT ON COLUMN eiot.bi_charge.product IS 'Product, by name';
+COMMENT ON COLUMN eiot.bi_charge.kind IS 'charge or credit';
+COMMENT ON COLUMN eiot.bi_charge.reason IS 'What it is charged or credited for';
+COMMENT ON COLUMN eiot.bi_charge.used_from IS 'First day that it covers; null where none';
+COMMENT ON COLUMN eiot.bi_charge.used_to IS 'Last day that it covers; null where none';
+COMMENT ON COLUMN eiot.bi_charge.cycle_from IS 'First day of the billing cycle';
+COMMENT ON COLUMN eiot.bi_charge.cycle_to IS 'Last day of the billing cycle';
+COMMENT ON COLUMN eiot.bi_charge.units IS 'Units';
+COMMENT ON COLUMN eiot.bi_charge.unit_price IS 'Price of one unit for a billing cycle';
+COMMENT ON COLUMN eiot.bi_charge.days IS 'Days that it covers';
+COMMENT ON COLUMN eiot.bi_charge.cycle_days IS 'Days of the billing cycle';
+COMMENT ON COLUMN eiot.bi_charge.amount IS 'Amount; negative for a credit';
+COMMENT ON COLUMN eiot.bi_charge.currency IS 'Its currency';
+
 -- Those of an inventory stand beside it, as its coverage view does.
 
 CREATE FUNCTION eiot.bi_now() RETURNS timestamptz

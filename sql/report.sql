@@ -427,38 +427,70 @@ BEGIN ATOMIC
      ORDER BY e.tenant_id, s.kind, (e.valid @> report_purchase.as_of) DESC, e.valid DESC, e.unit_price, e.entitlement_id),
   short AS (
     SELECT l.place, l.tenant, l.gap, d.unit_price, d.currency, d.billing_frequency, u.unit_price AS user_price, u.currency AS user_currency, u.billing_frequency AS user_frequency,
-           pg_catalog.ceil(l.gap::numeric / COALESCE(u.devices_per_unit, 5))::bigint AS user_licenses
+           pg_catalog.ceil(l.gap::numeric / COALESCE(u.devices_per_unit, 5))::bigint AS user_licenses,
+           m.user_licenses AS mix_users, m.device_licenses AS mix_devices, m.cost AS mix_cost
       FROM pg_catalog.unnest(report_purchase.lines) l
       LEFT JOIN price d ON d.tenant_id = l.tenant_id AND d.kind = 'device_license'
       LEFT JOIN price u ON u.tenant_id = l.tenant_id AND u.kind = 'user_license'
+      -- The function wants a price whether it is asked or not.
+      LEFT JOIN LATERAL eiot.cheapest_mix(l.gap, CASE WHEN d.currency = u.currency AND d.billing_frequency = u.billing_frequency
+             THEN pg_catalog.jsonb_build_object('device_license', d.unit_price,
+                    'user_license', pg_catalog.jsonb_build_object('price', u.unit_price, 'devices', u.devices_per_unit))
+             ELSE '{"device_license": 1}' END) m
+        ON d.currency = u.currency AND d.billing_frequency = u.billing_frequency
      WHERE l.gap > 0)
   SELECT pg_catalog.format(
            '<section aria-labelledby="purchase"><h2 id="purchase">What to buy</h2>'
            '<p>A standalone license covers one device, a Microsoft 365 E5 or E5 Security user license five. Costs are those of a whole billing cycle at the price that the tenant pays; %s.</p>'
            '<table><caption>Either of the two covers what is missing</caption><thead><tr><th scope="col" class="text">Tenant</th><th scope="col">Missing</th><th scope="col">Standalone<br/>licenses</th>'
-           '<th scope="col">Or user<br/>licenses</th></tr></thead><tbody>%s</tbody>%s</table></section>',
+           '<th scope="col">Or user<br/>licenses</th>%s</tr></thead><tbody>%s</tbody>%s</table></section>',
            CASE pg_catalog.count(*) FILTER (WHERE s.unit_price IS NULL)
              WHEN 0 THEN 'all of them are known'
              WHEN pg_catalog.cardinality(report_purchase.lines) THEN 'no price of standalone licenses is known'
              ELSE pg_catalog.format('of %s no price of standalone licenses is known', eiot.html_count(pg_catalog.count(*) FILTER (WHERE s.unit_price IS NULL), 'tenant', 'tenants')) END,
+           CASE WHEN pg_catalog.count(s.mix_cost) > 0 THEN '<th scope="col">Cheapest</th>' ELSE '' END,
            pg_catalog.string_agg(
-             pg_catalog.format('<tr><th scope="row">%s</th><td class="missing">%s</td><td>%s%s</td><td>%s%s</td></tr>' || E'\n',
+             pg_catalog.format('<tr><th scope="row">%s</th><td class="missing">%s</td><td>%s%s</td><td>%s%s</td>%s</tr>' || E'\n',
                eiot.html_label(s.tenant), eiot.html_number(s.gap), eiot.html_number(s.gap),
                COALESCE('<small>' || eiot.report_cost(s.gap * s.unit_price, s.currency, s.billing_frequency) || '</small>', ''),
                eiot.html_number(s.user_licenses),
-               COALESCE('<small>' || eiot.report_cost(s.user_licenses * s.user_price, s.user_currency, s.user_frequency) || '</small>', '')), '' ORDER BY s.place),
+               COALESCE('<small>' || eiot.report_cost(s.user_licenses * s.user_price, s.user_currency, s.user_frequency) || '</small>', ''),
+               CASE WHEN s.with_mix THEN '<td class="when">'
+                 || COALESCE(pg_catalog.format('%s user, %s standalone<small>%s</small>', eiot.html_number(s.mix_users), eiot.html_number(s.mix_devices),
+                                               eiot.report_cost(s.mix_cost, s.currency, s.billing_frequency)), '&#8211;') || '</td>' ELSE '' END), '' ORDER BY s.place),
            CASE WHEN pg_catalog.count(*) > 1 THEN
-             pg_catalog.format('<tfoot><tr><th scope="row">All of them</th><td class="missing">%s</td><td>%1$s%s</td><td>%s</td></tr></tfoot>',
+             pg_catalog.format('<tfoot><tr><th scope="row">All of them</th><td class="missing">%s</td><td>%1$s%s</td><td>%s</td>%s</tr></tfoot>',
                eiot.html_number(pg_catalog.sum(s.gap)),
                COALESCE((SELECT pg_catalog.string_agg('<small>' || eiot.report_cost(c.cost, c.currency, c.billing_frequency) || '</small>', '' ORDER BY c.currency, c.billing_frequency)
                            FROM (SELECT k.currency, k.billing_frequency, pg_catalog.sum(k.gap * k.unit_price) AS cost
                                    FROM short k WHERE k.unit_price IS NOT NULL GROUP BY k.currency, k.billing_frequency) c), ''),
-               eiot.html_number(pg_catalog.sum(s.user_licenses))) ELSE '' END)
-    FROM short s
+               eiot.html_number(pg_catalog.sum(s.user_licenses)), CASE WHEN pg_catalog.count(s.mix_cost) > 0 THEN '<td></td>' ELSE '' END) ELSE '' END)
+    FROM (SELECT n.*, pg_catalog.count(n.mix_cost) OVER () > 0 AS with_mix FROM short n) s
   HAVING pg_catalog.count(*) > 0;
 END;
 COMMENT ON FUNCTION eiot.report_purchase(eiot.report_line[], timestamptz) IS
   'What would cover the gaps, and what that costs at the prices that the tenants pay; null without a gap';
+
+CREATE FUNCTION eiot.report_charges(lines eiot.report_line[], period daterange) RETURNS text
+  LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 10000
+BEGIN ATOMIC
+  SELECT '<section aria-labelledby="charges"><h2 id="charges">What the period cost</h2>'
+      || '<table><caption>Charges that begin in the period, where prices are recorded</caption><thead><tr><th scope="col" class="text">Product</th>'
+      || '<th scope="col" class="more">Tenants</th><th scope="col">Charged</th><th scope="col">Credited</th><th scope="col">Together</th></tr></thead><tbody>'
+      || pg_catalog.string_agg(
+           pg_catalog.format('<tr><th scope="row">%s</th><td class="more">%s</td><td>%s</td><td>%s</td><td>%s %s</td></tr>', eiot.html_label(p.product), eiot.html_number(p.tenants),
+             eiot.html_number(p.charged), eiot.html_number(p.credited), eiot.html_number(p.charged + p.credited), eiot.html_escape(p.currency)),
+           '' ORDER BY p.currency, p.charged DESC, p.product)
+      || '</tbody></table></section>'
+    FROM (SELECT c.product, c.currency, pg_catalog.count(DISTINCT l.tenant_id) AS tenants,
+                 COALESCE(pg_catalog.sum(c.amount) FILTER (WHERE c.kind = 'charge'), 0) AS charged,
+                 COALESCE(pg_catalog.sum(c.amount) FILTER (WHERE c.kind = 'credit'), 0) AS credited
+            FROM pg_catalog.unnest(report_charges.lines) l
+           CROSS JOIN LATERAL eiot.charges(l.tenant_id, report_charges.period) c
+           WHERE EXISTS (SELECT FROM eiot.entitlement e WHERE e.tenant_id = l.tenant_id AND e.unit_price IS NOT NULL)
+           GROUP BY c.sku_id, c.product, c.currency) p;
+END;
+COMMENT ON FUNCTION eiot.report_charges(eiot.report_line[], daterange) IS 'What the products of the tenants cost in the period; null without a charge';
 
 CREATE FUNCTION eiot.report_sources(inventory regclass, lines eiot.report_line[], counts eiot.report_count[], as_of timestamptz) RETURNS text
   LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 10000
@@ -584,6 +616,7 @@ BEGIN
       CASE WHEN overall THEN eiot.report_trend(series, first, last) END,
       CASE WHEN NOT overall THEN details END,
       eiot.report_purchase(lines, until),
+      eiot.report_charges(lines, within),
       CASE WHEN cardinality(counts) > 0 THEN
         '<section aria-labelledby="counting"><h2 id="counting">Which devices count</h2><div class="pair"><div>'
         || eiot.report_reasons(counts, NULL) || '</div><div>' || eiot.report_classes(counts, NULL) || '</div></div></section>' END,

@@ -34,8 +34,8 @@ GRANT USAGE ON SCHEMA access_test TO PUBLIC;
 SELECT eiot.grant_inventory('access_test.device', role::regrole, level)
   FROM (VALUES ('access_reader', 'reader'), ('access_reader_of_all', 'reader'), ('access_manager', 'manager'), ('access_manager_of_all', 'manager')) v(role, level);
 
-INSERT INTO eiot.entitlement (tenant_id, sku_id, units)
-SELECT t, 'b2f91841-252f-4765-94c3-75802d7c0ddb', 7 FROM unnest(ARRAY[pg_temp.own(), pg_temp.other()]) t;
+INSERT INTO eiot.entitlement (tenant_id, sku_id, units, unit_price, currency, billing_frequency, billing_anchor)
+SELECT t, 'b2f91841-252f-4765-94c3-75802d7c0ddb', 7, 1.20, 'EUR', 'month', current_date FROM unnest(ARRAY[pg_temp.own(), pg_temp.other()]) t;
 INSERT INTO eiot.monitoring_off (tenant_id, valid)
 SELECT t, '[2020-01-01,2020-02-01)' FROM unnest(ARRAY[pg_temp.own(), pg_temp.other()]) t;
 SELECT eiot.import_device_info('access_test.device', t, '[{"DeviceId": "a", "Timestamp": "2026-01-01", "DeviceCategory": "IoT"}, {"DeviceId": "b"}]', 'reject')

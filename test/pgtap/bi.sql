@@ -29,7 +29,11 @@ INSERT INTO contract SELECT v, i, split_part(c, ' ', 1), substr(c, strpos(c, ' '
   'entitlement_id bigint', 'tenant_id uuid', 'tenant text', 'sku_id uuid', 'part_number text', 'product text', 'kind text',
   'subscription_id text', 'state text', 'units bigint', 'assigned_units bigint', 'devices_per_unit bigint', 'capacity bigint',
   'unlimited boolean', 'unit_price numeric', 'currency text', 'billing_frequency text', 'valid_from timestamp with time zone',
-  'valid_to timestamp with time zone', 'basis text', 'source text'])) v(v, cs), unnest(cs) WITH ORDINALITY c(c, i);
+  'valid_to timestamp with time zone', 'basis text', 'source text']),
+('eiot.bi_charge', ARRAY[
+  'tenant_id uuid', 'tenant text', 'month date', 'entitlement_id bigint', 'sku_id uuid', 'product text', 'kind text', 'reason text',
+  'used_from date', 'used_to date', 'cycle_from date', 'cycle_to date', 'units bigint', 'unit_price numeric', 'days integer',
+  'cycle_days integer', 'amount numeric', 'currency text'])) v(v, cs), unnest(cs) WITH ORDINALITY c(c, i);
 
 SELECT results_eq(format($$SELECT attname::text COLLATE "C", format_type(atttypid, atttypmod) COLLATE "C" FROM pg_attribute WHERE attrelid = %L::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum$$, view),
                   format($$SELECT name, type FROM contract WHERE view = %L ORDER BY position$$, view), format('columns of %s', view))
@@ -87,6 +91,16 @@ SELECT set_eq($$SELECT tenant, subscription_id, state, units, capacity, unlimite
               $$VALUES ('Fabrikam', 'a', 'enabled', 2::bigint, 10::bigint, false), ('Fabrikam', 'b', 'suspended', 7, 0, false), ('Tailspin', 'trial', 'enabled', NULL, NULL, true)$$, 'entitlements now');
 SELECT is((SELECT sum(capacity) FROM eiot.bi_entitlement WHERE tenant_id = pg_temp.t(1)), eiot.capacity_at(pg_temp.t(1), now())::numeric, 'adding up to the capacity');
 
+INSERT INTO eiot.entitlement (tenant_id, sku_id, subscription_id, units, valid, unit_price, currency, billing_frequency, billing_anchor)
+SELECT pg_temp.t(2), 'b2f91841-252f-4765-94c3-75802d7c0ddb', 'priced', 3, tstzrange(day, day + interval '100 days'), 1.20, 'EUR', 'month', day::date
+  FROM (SELECT date_trunc('month', now()) - interval '14 months' + interval '9 days' AS day UNION ALL SELECT date_trunc('day', now()) - interval '40 days') d;
+SELECT results_eq($$SELECT entitlement_id, kind, reason, used_from, used_to, cycle_from, cycle_to, units, days, amount, currency, month FROM eiot.bi_charge WHERE tenant_id::text LIKE 'b1000000-%'$$,
+                  $$SELECT entitlement_id, kind, reason, lower(used), upper(used) - 1, lower(cycle), upper(cycle) - 1, units, days, amount, currency, date_trunc('month', lower(used)::timestamp)::date
+                      FROM eiot.charges(pg_temp.t(2), daterange((date_trunc('month', now()) - interval '12 months')::date, (date_trunc('month', now()) + interval '1 month')::date))$$,
+                  'charges: as the function has them');
+SELECT cmp_ok((SELECT count(*) FROM eiot.bi_charge WHERE tenant_id = pg_temp.t(2)), '>=', 3::bigint, 'some at least');
+SELECT is((SELECT array_agg(DISTINCT date_trunc('month', month)::date = month) FROM eiot.bi_charge), '{t}', 'by the first of a month');
+
 -- One tenant is read by the index.
 CREATE FUNCTION pg_temp.plan(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$BEGIN RETURN QUERY EXECUTE 'EXPLAIN (COSTS OFF) ' || query; END$$;
 SET LOCAL enable_seqscan = off;
@@ -104,7 +118,8 @@ SET LOCAL ROLE bi_reader;
 SELECT is((SELECT array_agg(DISTINCT tenant) FROM asset.device_bi_coverage), '{Contoso}', 'a reader of one tenant sees that one: coverage');
 SELECT is((SELECT array_agg(DISTINCT tenant) FROM asset.device_bi_class), '{Contoso}', 'class');
 SELECT is((SELECT array_agg(DISTINCT tenant) FROM asset.device_bi_daily), '{Contoso}', 'daily');
-SELECT is((SELECT count(*) FROM eiot.bi_entitlement), 0::bigint, 'entitlements, of which it has none');
+SELECT is((SELECT array_agg(DISTINCT tenant) FROM eiot.bi_entitlement), '{Contoso}', 'entitlements');
+SELECT is((SELECT array_agg(DISTINCT tenant) FROM eiot.bi_charge), '{Contoso}', 'charges');
 RESET ROLE;
 
 SELECT eiot.create_inventory('asset.' || repeat('n', 52));

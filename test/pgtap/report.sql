@@ -139,6 +139,14 @@ INSERT INTO eiot.entitlement (tenant_id, sku_id, units, valid, unit_price, curre
 SELECT is(pg_temp.texts('//section[h2/@id="purchase"]/table/tbody/tr/td', eiot.report_html('asset.device', period => '[2026-07-01,2026-08-01)')),
           '{4,"44.80 EUR a year","157.125 EUR a month"}', 'and what it costs at the last price that was paid by then');
 
+-- With prices that can be compared.
+UPDATE eiot.entitlement SET (unit_price, billing_frequency) = (12.00, 'month') WHERE tenant_id = pg_temp.t(1) AND currency = 'EUR' AND lower(valid) = '2025-01-01';
+UPDATE eiot.entitlement SET unit_price = 36.00 WHERE tenant_id = pg_temp.t(1) AND sku_id = '06ebc4ee-1bb5-47dd-8120-11324bc54e06';
+SELECT is(pg_temp.texts('//section[h2/@id="purchase"]/table/tbody/tr/td', eiot.report_html('asset.device', period => '[2026-07-01,2026-08-01)')),
+          '{4,"448.00 EUR a month","136.00 EUR a month","1 user, 0 standalone36.00 EUR a month"}', 'the cheapest mix');
+SELECT is(pg_temp.texts('//section[h2/@id="charges"]/table/tbody/tr/*', eiot.report_html('asset.device', period => '[2026-07-01,2026-08-01)')),
+          '{"Microsoft 365 E5",1,"8,640.00",0,"8,640.00 EUR"}', 'what the period cost');
+
 SELECT eiot.report_html('asset.device', pg_temp.t(2), '[2026-07-01,2026-08-01)') AS page \gset
 SELECT is(pg_temp.texts('//h1', :'page'), '{"Contoso has all the licenses it needs"}', 'the headline of one tenant');
 SELECT is(pg_temp.texts('//section[@class="tenant"]//table[caption="Licenses at the end of the period"]/tbody/tr/td', :'page'), '{10,1,10,5suspended,1,0}', 'suspended units cover nothing');
