@@ -258,46 +258,34 @@ is_utc(const ProrationPolicy *policy)
 	return strcmp(policy->zone, "UTC") == 0;
 }
 
-/* The day of an instant in the policy's time zone; the next one if it has begun and is to count. */
+/* The day of an instant in the time zone; without one in UTC. */
 static int64
-local_day(TimestampTz at, pg_tz *zone, bool begun_counts)
+local_day(TimestampTz at, pg_tz *zone)
 {
-	int64		day;
-	bool		begun;
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			tz;
 
 	if (zone == NULL)
-	{
-		day = at / USECS_PER_DAY - (at % USECS_PER_DAY < 0);
-		begun = at % USECS_PER_DAY != 0;
-	}
-	else
-	{
-		struct pg_tm tm;
-		fsec_t		fsec;
-		int			tz;
-
-		if (timestamp2tm(at, &tz, &tm, &fsec, NULL, zone) != 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-					 errmsg("timestamp out of range")));
-		day = date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE;
-		begun = tm.tm_hour != 0 || tm.tm_min != 0 || tm.tm_sec != 0 || fsec != 0;
-	}
-	return day + (begun_counts && begun);
+		return at / USECS_PER_DAY - (at % USECS_PER_DAY < 0);
+	if (timestamp2tm(at, &tz, &tm, &fsec, NULL, zone) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("timestamp out of range")));
+	return date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE;
 }
 
+/* From the day of the first instant to that of the end, or to after that of the last instant. */
 static Span
 local_days(const ProrationPolicy *policy, const Bounds *bounds, pg_tz *zone)
 {
-	bool		inclusive = policy->ends == ENDS_INCLUSIVE;
-	TimestampTz to = bounds->span.to;
 	Span		result;
 
-	/* A range that ends with midnight itself has begun the day. */
-	if (inclusive && bounds->to_inclusive)
-		to++;
-	result.from = local_day(bounds->span.from, zone, false);
-	result.to = local_day(to, zone, inclusive);
+	result.from = local_day(bounds->span.from, zone);
+	if (policy->ends == ENDS_INCLUSIVE)
+		result.to = local_day(bounds->span.to - !bounds->to_inclusive, zone) + 1;
+	else
+		result.to = local_day(bounds->span.to, zone);
 	return result;
 }
 
