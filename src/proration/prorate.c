@@ -252,10 +252,30 @@ eiot_prorate_dates(PG_FUNCTION_ARGS)
 	return settle(verdict, policy, price, units, &share);
 }
 
-static bool
-is_utc(const ProrationPolicy *policy)
+/* NULL for UTC, which is quick. */
+static pg_tz *
+zone_of(const ProrationPolicy *policy)
 {
-	return strcmp(policy->zone, "UTC") == 0;
+	/* Time zones stay where they are for as long as the backend lives. */
+	static char name[POLICY_ZONE_SIZE] = "UTC";
+	static pg_tz *zone = NULL;
+
+	if (unlikely(strcmp(name, policy->zone) != 0))
+	{
+		pg_tz	   *found = NULL;
+
+		if (strcmp(policy->zone, "UTC") != 0)
+		{
+			found = pg_tzset(policy->zone);
+			if (found == NULL)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("unknown time zone in proration policy: \"%s\"", policy->zone)));
+		}
+		zone = found;
+		strcpy(name, policy->zone);
+	}
+	return zone;
 }
 
 /* The day of an instant in the time zone; without one in UTC. */
@@ -306,13 +326,9 @@ eiot_prorate_timestamps(PG_FUNCTION_ARGS)
 	verdict = check_bounds(policy, &used, &cycle);
 	if (verdict == MEASURE)
 	{
-		pg_tz	   *zone = is_utc(policy) ? NULL : pg_tzset(policy->zone);
+		pg_tz	   *zone = zone_of(policy);
 		bool		has_length;
 
-		if (zone == NULL && !is_utc(policy))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("unknown time zone in proration policy: \"%s\"", policy->zone)));
 		if (policy->unit == UNIT_SECOND)
 		{
 			int64		start_month_days = 0;

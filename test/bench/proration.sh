@@ -50,20 +50,40 @@ compare '... with policy killbill / inlined numeric SQL' - '' "$(policy killbill
 compare '... of instants, policy second / inlined numeric SQL' - '' "$(policy second instant)" '' "$by_hand"
 compare '... of instants, day,tz=Europe/Berlin / inlined numeric SQL' - '' "$(policy day,tz=Europe/Berlin instant)" '' "$by_hand"
 
-# The largest remainder in SQL: floors, what is left, and who gets it.
-two_windows='SELECT tenant, i, CASE WHEN rank <= missing THEN floored + 0.01 ELSE floored END
+# The largest remainder in SQL, as it is written: the lines' amounts, what each loses by rounding down, who gets it back.
+by_hand_amount='price * units * greatest(least(e, pe) - greatest(s, ps), 0) / nullif(pe - ps, 0)'
+adding_up() {					# adding_up SOURCE: of its columns tenant, i, exact; the total is theirs
+  printf "SELECT tenant, i, CASE WHEN rank <= missing THEN floored + 0.01 ELSE floored END AS part
+    FROM (SELECT tenant, i, floored, (round(sum(exact) OVER (PARTITION BY tenant), 2) - sum(floored) OVER (PARTITION BY tenant)) * 100 AS missing,
+                 row_number() OVER (PARTITION BY tenant ORDER BY exact - floored DESC, i) AS rank
+            FROM (SELECT tenant, i, exact, trunc(exact, 2) AS floored FROM (%s) x) y) z" "$1"
+}
+two_windows=$(adding_up "SELECT tenant, i, $by_hand_amount AS exact FROM bench.line")
+fenced=$(adding_up "SELECT tenant, i, $by_hand_amount AS exact FROM bench.line OFFSET 0")
+amounts="WITH line AS MATERIALIZED (SELECT tenant, i, eiot.prorate(price, units, used, cycle, 'day,at=total') AS amount FROM bench.span)
+  SELECT tenant, i, eiot.allocate(amount, 2) OVER (PARTITION BY tenant ORDER BY i) AS part FROM line"
+unordered="WITH line AS MATERIALIZED (SELECT tenant, i, eiot.prorate(price, units, used, cycle, 'day,at=total') AS amount FROM bench.span)
+  SELECT tenant, i, eiot.allocate(amount, 2) OVER (PARTITION BY tenant) AS part FROM line"
+# A stored total by stored weights.
+shares='SELECT tenant, i, CASE WHEN rank <= missing THEN floored + 0.01 ELSE floored END AS part
   FROM (SELECT tenant, i, floored, round(total, 2) * 100 - sum(floored) OVER (PARTITION BY tenant) * 100 AS missing,
                row_number() OVER (PARTITION BY tenant ORDER BY exact - floored DESC, i) AS rank
           FROM (SELECT tenant, i, total, exact, trunc(exact, 2) AS floored
                   FROM (SELECT tenant, i, total, round(total, 2) * weight / sum(weight) OVER (PARTITION BY tenant) AS exact FROM bench.share) a) b) c'
-allocate='SELECT tenant, i, eiot.allocate(weight, total, 2) OVER (PARTITION BY tenant ORDER BY i) FROM bench.share'
-unordered='SELECT tenant, i, eiot.allocate(weight, total, 2) OVER (PARTITION BY tenant) FROM bench.share'
+share='SELECT tenant, i, eiot.allocate(weight, total, 2) OVER (PARTITION BY tenant) AS part FROM bench.share'
+share_in_order='SELECT tenant, i, eiot.allocate(weight, total, 2) OVER (PARTITION BY tenant ORDER BY i) AS part FROM bench.share'
 
-differing=$(sql -c "SELECT count(*) FROM ($two_windows) h(tenant, i, part) JOIN ($allocate) o(tenant, i, part) USING (i) WHERE h.part <> o.part")
-echo "Lines whose part differs from the hand-written query: $differing"
+differing() {					# differing A B: rows of both whose parts are not the same
+  sql -c "SELECT count(*) FROM ($1) a JOIN ($2) b USING (i) WHERE a.part <> b.part"
+}
+echo "Lines whose part differs from the hand-written query: $(differing "$amounts" "$two_windows") and $(differing "$share_in_order" "$shares")"
 
-header "Allocation to $lines lines in $tenants groups, medians of $ROUNDS runs in turn:"
-for memory in 4MB 256MB; do
-  compare "allocate / two windows in SQL, work_mem $memory" '<=0.15' \
-    "SET work_mem = '$memory'" "SELECT sum(part) FROM ($unordered) x(tenant, i, part)" "SET work_mem = '$memory'" "SELECT sum(part) FROM ($two_windows) x(tenant, i, part)"
-done
+header "Lines that add up, $lines of them in $tenants groups, medians of $ROUNDS runs in turn:"
+sum() {
+  printf 'SELECT sum(part) FROM (%s) x' "$1"
+}
+compare 'prorate and allocate / amounts and two windows in SQL' '<=0.15' '' "$(sum "$unordered")" '' "$(sum "$two_windows")"
+compare '... with work_mem 256MB' '<=0.15' "SET work_mem = '256MB'" "$(sum "$unordered")" '' "$(sum "$two_windows")"
+compare '... / the SQL with amounts computed once (OFFSET 0)' - 'RESET work_mem' "$(sum "$unordered")" '' "$(sum "$fenced")"
+compare 'a stored total by stored weights / two windows in SQL' '<=0.15' '' "$(sum "$share")" '' "$(sum "$shares")"
+compare '... / row_number() over the same window, which is the sort' - '' "$(sum "$share")" '' "$(sum 'SELECT row_number() OVER (PARTITION BY tenant) AS part FROM bench.share')"

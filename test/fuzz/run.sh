@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # test/fuzz/run.sh [SECONDS]
 #
-# Fuzzes the prefilter of the fingerprints for so long (default 300), by libFuzzer and by a generator of patterns, both
-# at once. Needs clang with its sanitizers and PCRE2; Debian's are installed where that may be done without asking.
+# Fuzzes the prefilter of the fingerprints for so long (default 300), by libFuzzer and by a generator of patterns, and
+# proration by libFuzzer, all at once. Needs clang with its sanitizers and PCRE2; Debian's are installed where that may be done without asking.
 #   PCRE2=DIR  a PCRE2 installed there, in place of the system's
 #   SEED=N     of the generator; by default another one each time
 #   RECOG=DIR  Recog's files; patterns and examples of them are inputs to start with (default ../shared/data/recog)
@@ -73,12 +73,15 @@ say "build with $(clang --version | head -n 1)"
 sources=("$here/property.c" "$top/src/classify/literals.c" "$top/src/classify/prefilter.c")
 clang "${flags[@]}" -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all "$here/fuzz_prefilter.c" \
   "${sources[@]}" "${libs[@]}" -o "$tmp/fuzz_prefilter"
+clang "${flags[@]}" "-I$top/src/proration" -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+  "$here/fuzz_proration.c" "$top"/src/proration/{policy,calendar,amount}.c -o "$tmp/fuzz_proration"
 clang "${flags[@]}" -O2 -fsanitize=address,undefined -fno-sanitize-recover=all "$here/generate.c" \
   "${sources[@]}" "${libs[@]}" -o "$tmp/generate"
 
 # ---- inputs to start with
 
-mkdir "$tmp/inputs" "$tmp/by-libfuzzer" "$tmp/by-generator"
+mkdir "$tmp/inputs" "$tmp/policies" "$tmp/by-libfuzzer" "$tmp/by-generator" "$tmp/by-proration"
+cp "$here"/corpus-proration/* "$tmp/policies/"
 cp "$here"/corpus/* "$tmp/inputs/"
 "$tmp/generate" --write "$tmp/inputs" 500 "$seed"
 if [[ -d $recog ]]; then
@@ -118,6 +121,9 @@ children+=($!)
 (cd "$tmp/by-libfuzzer" && exec "$tmp/fuzz_prefilter" -max_total_time="$seconds" -max_len=512 -timeout=25 \
   -rss_limit_mb=2048 -use_value_profile=1 -dict="$here/regex.dict" -print_final_stats=1 "$tmp/inputs") > "$tmp/libfuzzer.log" 2>&1 &
 children+=($!)
+(cd "$tmp/by-proration" && exec "$tmp/fuzz_proration" -max_total_time="$seconds" -max_len=400 -timeout=25 \
+  -rss_limit_mb=2048 -use_value_profile=1 -dict="$here/policy.dict" -print_final_stats=1 "$tmp/policies") > "$tmp/proration.log" 2>&1 &
+children+=($!)
 bad=0
 for child in "${children[@]}"; do
   wait "$child" 2>/dev/null || bad=1
@@ -126,13 +132,16 @@ children=()
 
 grep -hE '^(generator|libFuzzer): ' "$tmp/generator.log" "$tmp/libfuzzer.log" || true
 sed -n 's/^stat::number_of_executed_units: */libFuzzer: executions /p' "$tmp/libfuzzer.log"
+sed -n 's/^stat::number_of_executed_units: */proration: executions /p' "$tmp/proration.log"
 if ((bad == 0)); then
   say 'nothing found'
   exit 0
 fi
 
-for by in generator libfuzzer; do
+for by in generator libfuzzer proration; do
   log=$tmp/$by.log
+  program=fuzz_prefilter
+  if [[ $by == proration ]]; then program=fuzz_proration; fi
   if ! grep -qE '^FINDING|ERROR: |runtime error|SUMMARY: ' "$log" && ! compgen -G "$tmp/by-$by/*" > /dev/null; then continue; fi
   say "found by the $by"
   # What the check says of itself is short; a sanitizer's report is not.
@@ -143,13 +152,13 @@ for by in generator libfuzzer; do
   [[ -n $input ]] || continue
   # Smaller, if that goes quickly.
   cd "$tmp"
-  ./fuzz_prefilter -minimize_crash=1 -max_total_time=10 -exact_artifact_path="$input.smaller" "$input" \
+  "./$program" -minimize_crash=1 -max_total_time=10 -exact_artifact_path="$input.smaller" "$input" \
     > minimize.log 2>&1 || true
   if [[ -s $input.smaller ]]; then
     input=$input.smaller
     echo 'or, smaller:'
-    { ./fuzz_prefilter "$input" 2>&1 || true; } | grep -A 9 -m 1 '^FINDING' | grep -E '^(FINDING|  [a-z])' || true
+    { "./$program" "$input" 2>&1 || true; } | grep -A 9 -m 1 '^FINDING' | grep -E '^(FINDING|  [a-z])' || true
   fi
-  say "again: $tmp/fuzz_prefilter $input"
+  say "again: $tmp/$program $input"
 done
 exit 1

@@ -32,14 +32,14 @@ CREATE FUNCTION pg_temp.thirtieths(day date, month_days integer) RETURNS bigint
   RETURN (extract(year FROM day) * 12 + extract(month FROM day)) * month_days + least(extract(day FROM day) - 1, month_days);
 
 -- Months of the cycle that have passed, as numerator and denominator.
-CREATE FUNCTION pg_temp.months_passed(start date, day date, OUT num numeric, OUT den numeric)
+CREATE FUNCTION pg_temp.months_passed(start date, day date, month_days integer, OUT num numeric, OUT den numeric)
   LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
   n integer := (extract(year FROM day) * 12 + extract(month FROM day)) - (extract(year FROM start) * 12 + extract(month FROM start)) + 1;
 BEGIN
   WHILE (start + make_interval(months => n))::date > day LOOP n := n - 1; END LOOP;
-  den := (start + make_interval(months => n + 1))::date - (start + make_interval(months => n))::date;
-  num := n * den + (day - (start + make_interval(months => n))::date);
+  den := COALESCE(month_days, (start + make_interval(months => n + 1))::date - (start + make_interval(months => n))::date);
+  num := n * den + least(day - (start + make_interval(months => n))::date, den);
 END
 $$;
 
@@ -75,14 +75,14 @@ DECLARE
   passed record;
   start CONSTANT date := lower(cycle);
 BEGIN
-  IF isempty(part) THEN RETURN round(0, scale); END IF;
+  IF isempty(part) THEN RETURN round(0, CASE at WHEN 'total' THEN greatest(20, scale + 12) ELSE scale END); END IF;
   IF unit = 'month' THEN
     SELECT u.num * l.den - l.num * u.den AS num, u.den * l.den AS den INTO passed
-      FROM pg_temp.months_passed(start, upper(part)) u, pg_temp.months_passed(start, lower(part)) l;
+      FROM pg_temp.months_passed(start, upper(part), month_days) u, pg_temp.months_passed(start, lower(part), month_days) l;
     num := passed.num;
     den := passed.den;
     IF denominator = 'cycle' THEN
-      SELECT m.num, m.den INTO passed FROM pg_temp.months_passed(start, upper(cycle)) m;
+      SELECT m.num, m.den INTO passed FROM pg_temp.months_passed(start, upper(cycle), month_days) m;
       num := num * passed.den;
       den := den * passed.num;
     ELSE
@@ -119,7 +119,7 @@ CREATE TEMP TABLE line AS
            || COALESCE(',factor=' || factor, '') || COALESCE(',month=' || month_days, '') AS policy
     FROM (SELECT i, price, units, start, months, from_day, length, unit, how, scale, at_scale, at,
                  CASE WHEN at <> 'rate' AND i % 5 = 0 THEN (i / 5) % 12 END AS factor,
-                 CASE WHEN unit = 'day' AND (i / 7) % 3 = 0 THEN 28 + (i / 21) % 4 END AS month_days,
+                 CASE WHEN unit <> 'second' AND (i / 7) % 3 = 0 THEN 28 + (i / 21) % 4 END AS month_days,
                  CASE WHEN unit = 'month' THEN (ARRAY['cycle', '1', '12'])[1 + r % 3] ELSE (ARRAY['cycle', 'cycle', 'start_month', '30', '365'])[1 + r % 5] END AS denominator
             FROM (SELECT i, (random() * 1e9)::bigint AS r, (random() * 10 ^ (random() * 12))::numeric(40, 12) * CASE WHEN i % 11 = 0 THEN 1e12 ELSE 1 END AS p,
                          DATE '1999-01-01' + (random() * 15000)::integer AS day, (ARRAY[1, 1, 1, 3, 12])[1 + i % 5] AS months,
@@ -142,13 +142,14 @@ SELECT is((SELECT string_agg(format('%s × %s, %s of %s, %s: %s, not %s', price,
              FROM (SELECT * FROM result WHERE amount IS DISTINCT FROM expected ORDER BY i LIMIT 5) r),
           NULL, 'every amount is the exact fraction, rounded');
 SELECT is((SELECT format('%s: %s has not its %s decimals', policy, amount, scale) FROM result WHERE at <> 'total' AND scale(amount) <> scale LIMIT 1), NULL, 'with the decimals of the policy');
+SELECT is((SELECT format('%s, not %s', numeric_send(amount), numeric_send(expected)) FROM result WHERE numeric_send(amount) <> numeric_send(expected) LIMIT 1), NULL, 'in the form that numeric itself gives them');
 SELECT cmp_ok(count(*), '>', :n / 3::bigint, 'most of them not 0, not all of the price') FROM result WHERE amount <> 0 AND amount <> price * units;
 SELECT cmp_ok(count(*), '>', :n / 30::bigint, 'some too large for integers of 64 bits') FROM result WHERE abs(amount) * 10 ^ scale > 18446744073709551615;
 SELECT cmp_ok(count(*), '>=', :n / 400::bigint, 'and of 128') FROM result WHERE abs(amount) * 10 ^ scale > 1e37;
 -- Decimals beyond all that integers hold.
-SELECT is(eiot.prorate(1, 1, '[2026-01-01,2026-01-02)'::daterange, '[2026-01-01,2026-01-08)'::daterange, ('day,scale=' || scale)::eiot.proration_policy),
-          pg_temp.rounded(1, 7, scale, 'half_up'), format('a seventh with %s decimals', scale))
-  FROM unnest(ARRAY[0, 1, 15, 16, 17, 18, 19, 20, 36, 37, 38, 39, 40, 63, 64, 65, 300, 1000]) scale;
+SELECT is(numeric_send(eiot.prorate(price, -1, '[2026-01-01,2026-01-02)'::daterange, '[2026-01-01,2026-01-08)'::daterange, ('day,scale=' || scale)::eiot.proration_policy)),
+          numeric_send(pg_temp.rounded(-price, 7, scale, 'half_up')), format('a seventh of %s with %s decimals, as a credit', price, scale))
+  FROM unnest(ARRAY[0, 1, 15, 16, 17, 18, 19, 20, 36, 37, 38, 39, 40, 63, 64, 65, 300, 1000]) scale, unnest(ARRAY[0, 0.000000000000000000000000000007, 1]) price;
 SELECT is(eiot.prorate(price, units, '[2026-01-01,2026-01-02)'::daterange, '[2026-01-01,2026-01-08)'::daterange), pg_temp.rounded(price * units, 7, 2, 'half_up'),
           format('a seventh of %s times %s', units, left(price::text, 30)))
   FROM unnest(ARRAY[0, 0.0000, 1e-30, 0.07, 7, 9999, 10000, 1e15, 9999999999999999, 10000000000000000, 1e20, 1e30, 1e38, 1e100, 123456789012345678901234567890.123456789]) price,
@@ -220,6 +221,8 @@ SELECT is(eiot.prorate(31, 1, used::tstzrange, '[2026-03-01 00:00+00,2026-04-01 
                ('[2026-04-01 00:00+00,2026-05-01 00:00+00]', 'inclusive', 0)) v(used, ends, days);
 SELECT is(eiot.prorate(31, 1, tstzrange('2018-11-03 00:00-03', '2018-11-04 00:00-03'), tstzrange('2018-11-01 00:00-03', '2018-12-01 00:00-02'), 'day,denominator=31,ends=inclusive,tz=America/Sao_Paulo'), 1.00,
           'a day that begins at one o''clock is not begun before');
+SELECT is(eiot.prorate(1000000, 1, tstzrange('2026-03-05 14:00:00+00', '2026-03-05 14:00:00.00003+00'), tstzrange('2026-03-01 00:00+00', '2026-04-01 00:00+00'), 'second,denominator=30,scale=6'), 1.000000,
+          'thirty millionths of a second are not thirty seconds');
 SELECT is(eiot.prorate(12, 1, tstzrange('2026-03-05 14:00+00', '2026-03-05 15:00+00'), tstzrange('2026-03-01 00:00+00', '2026-04-01 00:00+00'), 'azure,scale=6'), round(12 / 744.0, 6), 'an hour in effect is charged');
 SELECT throws_ok($$SELECT eiot.prorate(1, 1, tstzrange('2026-03-05', '2026-03-06'), tstzrange('2026-03-05 08:00+00', '2026-03-05 09:00+00'), 'day')$$, '22023', 'cycle has no day that counts under the policy', 'a cycle within a day');
 SELECT throws_ok($$SELECT eiot.prorate(1, 1, tstzrange('4713-01-01 00:00+00 BC', '294276-12-31 00:00+00'), tstzrange('4713-01-01 00:00+00 BC', '294276-12-31 00:00+00'), 'second')$$, '22008',
