@@ -70,7 +70,7 @@ per_second() {                  # per_second ROWS MILLISECONDS
 two_workers() {                 # two_workers WHAT EXPRESSION TABLE BOUND
   local result
   read -r -a result <<<"$(pair 'SET max_parallel_workers_per_gather = 2; SET parallel_leader_participation = off; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0' "SELECT count($2) FROM $3" 'RESET ALL' "SELECT count($2) FROM $3")"
-  row "  ... two workers / none, speed: $1" "${result[0]} ms" "${result[1]} ms" "$(awk -v a="${result[0]}" -v b="${result[1]}" 'BEGIN { printf "%.2f", b / a }')" "$4"
+  row "  ... two workers / none, speed$1" "${result[0]} ms" "${result[1]} ms" "$(awk -v a="${result[0]}" -v b="${result[1]}" 'BEGIN { printf "%.2f", b / a }')" "$4"
 }
 
 small=$(((evidences + 49) / 50))
@@ -86,10 +86,10 @@ for kind in snmp.sys_description:snmp http_header.server:http; do
   by_hand=$( (echo '\timing on'; echo "CALL bench.by_hand('$name', '$table', $small);") | psql -X -q | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p')
   hand_rate=$(per_second "$small" "$by_hand")
   row "  ... / pattern by pattern in PL/pgSQL" "$rate/s" "$hand_rate/s" "$(awk -v a="$rate" -v b="$hand_rate" 'BEGIN { printf "%.1f", a / b }')" '>=40.0'
-  two_workers "identify, $name" "eiot.identify('$name', evidence)" "$table" '>=1.80'
+  two_workers '' "eiot.identify('$name', evidence)" "$table" '>=1.80'
   # What the machine and the start of workers leave of it, without any code of ours.
-  two_workers md5 'md5(evidence)' "$table" -
-  two_workers 'the scan alone' evidence "$table" -
+  two_workers ' of md5(evidence)' 'md5(evidence)' "$table" -
+  two_workers ' of the scan alone' evidence "$table" -
 done
 
 header 'A new backend:'
