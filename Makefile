@@ -8,7 +8,7 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard $(addprefix src/, *.c access/*.c cla
 SQL_PARTS = $(wildcard $(addprefix sql/, \
 	schema.sql classify.sql oui.sql device_type.sql fingerprint.sql starter_fingerprints.sql \
 	coverage.sql entitlement.sql proration.sql inventory.sql lifecycle.sql timeline.sql charges.sql purchase.sql \
-	import.sql watch.sql page.sql report.sql bi.sql access.sql statistics.sql))
+	import.sql staging.sql watch.sql page.sql report.sql bi.sql access.sql statistics.sql))
 
 DATA_built = eiot--$(EXTVERSION).sql
 DATA = $(wildcard sql/updates/eiot--*--*.sql)
@@ -34,6 +34,16 @@ PG_CFLAGS = -Wall -Wextra -Wno-declaration-after-statement
 ifneq ($(HAVE_PGXS),)
 all:
 include $(PGXS)
+# The program has a Makefile of its own.
+all: client
+install: install-client
+uninstall: uninstall-client
+clean: clean-client
+client:
+	$(MAKE) -C src/client all EIOT_VERSION='$(EXTVERSION)' PG_CONFIG='$(PG_CONFIG)'
+install-client uninstall-client clean-client: %-client:
+	$(MAKE) -C src/client $* EIOT_VERSION='$(EXTVERSION)' PG_CONFIG='$(PG_CONFIG)'
+.PHONY: client install-client uninstall-client clean-client
 else
 all install installcheck clean:
 	@echo "PostgreSQL's development files are missing; 'make demo' installs them, or set PG_CONFIG." >&2; exit 1

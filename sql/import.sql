@@ -318,10 +318,10 @@ COMMENT ON FUNCTION eiot.import_subscribed_skus(uuid, jsonb, timestamptz) IS
 -- Defender advanced hunting: DeviceInfo
 
 CREATE FUNCTION eiot.device_info_rows(body_rows jsonb)
-  RETURNS TABLE (ordinal bigint, device_id text, last_seen timestamptz, name text, category text, type text,
-                 subtype text, vendor text, model text, os_platform text, onboarding_status text, mac macaddr,
-                 ip inet, merged_into text, excluded boolean, transient boolean, discovery_sources text, site text,
-                 tags text[])
+  RETURNS TABLE (ordinal bigint, device_id text, last_seen timestamptz, first_seen timestamptz, name text,
+                 category text, type text, subtype text, vendor text, model text, os_platform text,
+                 onboarding_status text, mac macaddr, ip inet, merged_into text, excluded boolean,
+                 transient boolean, discovery_sources text, site text, tags text[])
   LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 100 ROWS 1000
 BEGIN ATOMIC
   SELECT r.ordinal, NULLIF(r."DeviceId", ''),
@@ -329,7 +329,10 @@ BEGIN ATOMIC
          CASE WHEN r."Timestamp" = '' THEN NULL
               WHEN ascii(r."Timestamp") BETWEEN 48 AND 57 THEN r."Timestamp"::timestamptz
               WHEN r."Timestamp" ~* '^\s*(now|today|tomorrow|yesterday|epoch)(\s|$)' THEN ('not a time: ' || r."Timestamp")::timestamptz
-              ELSE r."Timestamp"::timestamptz END, NULLIF(r."DeviceName", ''),
+              ELSE r."Timestamp"::timestamptz END,
+         CASE WHEN r."FirstSeen" = '' THEN NULL
+              WHEN r."FirstSeen" ~* '^\s*(now|today|tomorrow|yesterday|epoch|-?infinity)(\s|$)' THEN ('not a time: ' || r."FirstSeen")::timestamptz
+              ELSE r."FirstSeen"::timestamptz END, NULLIF(r."DeviceName", ''),
          NULLIF(r."DeviceCategory", ''), NULLIF(r."DeviceType", ''), NULLIF(r."DeviceSubtype", ''),
          NULLIF(r."Vendor", ''), NULLIF(r."Model", ''), NULLIF(r."OSPlatform", ''), NULLIF(r."OnboardingStatus", ''),
          NULLIF(r."MacAddress", '')::macaddr, NULLIF(r."IPAddress", '')::inet, NULLIF(r."MergedToDeviceId", ''),
@@ -343,12 +346,12 @@ BEGIN ATOMIC
                         WHEN r."DeviceDynamicTags" LIKE '[%' THEN ARRAY(SELECT jsonb_array_elements_text(r."DeviceDynamicTags"::jsonb))
                         WHEN r."DeviceDynamicTags" IS NOT NULL THEN ARRAY[r."DeviceDynamicTags"] END)
     FROM ROWS FROM (jsonb_to_recordset(body_rows) AS (
-           "DeviceId" text, "Timestamp" text, "DeviceName" text, "DeviceCategory" text, "DeviceType" text,
-           "DeviceSubtype" text, "Vendor" text, "Model" text, "OSPlatform" text, "OnboardingStatus" text,
+           "DeviceId" text, "Timestamp" text, "FirstSeen" text, "DeviceName" text, "DeviceCategory" text,
+           "DeviceType" text, "DeviceSubtype" text, "Vendor" text, "Model" text, "OSPlatform" text, "OnboardingStatus" text,
            "MacAddress" text, "IPAddress" text, "MergedToDeviceId" text, "IsExcluded" text, "IsTransient" text,
            "DiscoverySources" text, "Site" text, "DeviceManualTags" text, "DeviceDynamicTags" text))
-         WITH ORDINALITY AS r("DeviceId", "Timestamp", "DeviceName", "DeviceCategory", "DeviceType",
-           "DeviceSubtype", "Vendor", "Model", "OSPlatform", "OnboardingStatus", "MacAddress", "IPAddress",
+         WITH ORDINALITY AS r("DeviceId", "Timestamp", "FirstSeen", "DeviceName", "DeviceCategory",
+           "DeviceType", "DeviceSubtype", "Vendor", "Model", "OSPlatform", "OnboardingStatus", "MacAddress", "IPAddress",
            "MergedToDeviceId", "IsExcluded", "IsTransient", "DiscoverySources", "Site", "DeviceManualTags",
            "DeviceDynamicTags", ordinal);
 END;
@@ -409,6 +412,51 @@ $$;
 COMMENT ON FUNCTION eiot.device_info_problem(jsonb, timestamptz) IS
   'Why a row of DeviceInfo cannot be imported, and the SQLSTATE of that; nulls where it can';
 
+CREATE FUNCTION eiot.device_insert(inventory regclass, columns text[], source text, repeated boolean) RETURNS text
+  LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+  -- In the order of the key, so that two imports lock common devices in the same order.
+  SELECT format($query$
+    INSERT INTO %1$s AS d (tenant_id, device_id, first_seen, last_seen%3$s)
+    SELECT $2, device_id, %4$s, last_seen%3$s
+      FROM (%2$s) parsed
+     ORDER BY device_id COLLATE "C"$query$,
+    inventory,
+    CASE WHEN repeated THEN format($query$
+      SELECT *
+        FROM (SELECT *, row_number() OVER (newest ROWS UNBOUNDED PRECEDING) AS rank,
+                     min(LEAST(first_seen, last_seen)) OVER (newest ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS seen_first
+                FROM (%s) unranked
+              WINDOW newest AS (PARTITION BY device_id COLLATE "C" ORDER BY last_seen DESC, ordinal DESC)) ranked
+       WHERE rank = 1$query$, source) ELSE source END,
+    string_agg(format(', %I', c), '' ORDER BY c),
+    CASE WHEN repeated THEN 'seen_first' ELSE 'LEAST(first_seen, last_seen)' END)
+    FROM unnest(columns) c;
+END;
+COMMENT ON FUNCTION eiot.device_insert(regclass, text[], text, boolean) IS
+  'The text of the statement that inserts rows of devices into an inventory for the tenant $2. columns are those that the rows bring beside device_id, first_seen and last_seen, source is a query with these and ordinal; where devices are repeated in it, the newest row of each is taken';
+
+CREATE FUNCTION eiot.device_upsert(inventory regclass, columns text[], source text, repeated boolean) RETURNS text
+  LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+  SELECT format($query$%1$s
+    ON CONFLICT (tenant_id, device_id) DO UPDATE
+       SET first_seen = LEAST(d.first_seen, EXCLUDED.first_seen),
+           last_seen = GREATEST(d.last_seen, EXCLUDED.last_seen)%2$s
+     WHERE d.last_seen IS NULL OR d.first_seen IS NULL
+        OR EXCLUDED.last_seen > d.last_seen OR EXCLUDED.first_seen < d.first_seen
+        OR EXCLUDED.last_seen = d.last_seen AND ROW(d.last_seen%3$s) IS DISTINCT FROM ROW(EXCLUDED.last_seen%4$s)$query$,
+    eiot.device_insert(inventory, columns, source, repeated),
+    string_agg(format(', %1$I = CASE WHEN EXCLUDED.last_seen < d.last_seen THEN d.%1$I ELSE EXCLUDED.%1$I END', c), '' ORDER BY c),
+    string_agg(format(', d.%I', c), '' ORDER BY c),
+    string_agg(format(', EXCLUDED.%I', c), '' ORDER BY c))
+    FROM unnest(columns) c;
+END;
+COMMENT ON FUNCTION eiot.device_upsert(regclass, text[], text, boolean) IS
+  'The text of the statement that stores rows of devices in an inventory: like device_insert, and of a device that is there already the newest row wins';
+
 CREATE FUNCTION eiot.import_device_info(inventory regclass, tenant_id uuid, payload jsonb, on_error text DEFAULT 'abort')
   RETURNS TABLE (rows_read bigint, devices bigint, stored bigint, rejected bigint)
   LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100000 ROWS 1
@@ -450,43 +498,22 @@ BEGIN
                   WHERE first_row ? member
                      OR jsonb_path_exists(body_rows, format('$[*].%s', to_jsonb(member))::jsonpath));
 
-  SELECT format($statement$
+  -- Only rows without a problem are stored, and only where there is no problem at all.
+  statement := format($statement$
     WITH parsed AS MATERIALIZED (
       SELECT * FROM eiot.device_info_rows($1)
     ), problem AS (
       SELECT count(eiot.device_problem(device_id, last_seen,
                eiot.longest_field(name, category, type, subtype, vendor, model, os_platform, onboarding_status, merged_into,
                                   discovery_sources, site, tags), $3)) AS problems FROM parsed
-    ), ranked AS (
-      SELECT *, row_number() OVER (newest ROWS UNBOUNDED PRECEDING) AS rank,
-             min(last_seen) OVER (newest ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS first_seen
-        FROM parsed
-      WINDOW newest AS (PARTITION BY device_id COLLATE "C" ORDER BY last_seen DESC, ordinal DESC)
-    ), newest AS (
-      -- In the order of the key, so that two imports lock common devices in the same order.
-      SELECT * FROM ranked WHERE rank = 1
     ), stored AS (
-      INSERT INTO %1$s AS d (tenant_id, device_id, first_seen, last_seen%2$s)
-      SELECT $2, device_id, first_seen, last_seen%2$s
-        FROM newest
-       WHERE (SELECT problems FROM problem) = 0
-      ON CONFLICT (tenant_id, device_id) DO UPDATE
-         SET first_seen = LEAST(d.first_seen, EXCLUDED.first_seen),
-             last_seen = GREATEST(d.last_seen, EXCLUDED.last_seen)%3$s
-       WHERE d.last_seen IS NULL OR d.first_seen IS NULL
-          OR EXCLUDED.last_seen > d.last_seen OR EXCLUDED.first_seen < d.first_seen
-          OR EXCLUDED.last_seen = d.last_seen AND ROW(d.last_seen%4$s) IS DISTINCT FROM ROW(EXCLUDED.last_seen%5$s)
+      %s
       RETURNING 1
     )
     SELECT (SELECT problems FROM problem), count(*), count(DISTINCT device_id COLLATE "C"), (SELECT count(*) FROM stored)
       FROM parsed$statement$,
-      inventory,
-      string_agg(format(', %I', c), '' ORDER BY c),
-      string_agg(format(', %1$I = CASE WHEN EXCLUDED.last_seen < d.last_seen THEN d.%1$I ELSE EXCLUDED.%1$I END', c), '' ORDER BY c),
-      string_agg(format(', d.%I', c), '' ORDER BY c),
-      string_agg(format(', EXCLUDED.%I', c), '' ORDER BY c))
-    INTO statement
-    FROM unnest(columns) c;
+    eiot.device_upsert(inventory, COALESCE(columns, '{}'), 'SELECT * FROM parsed WHERE (SELECT problems FROM problem) = 0',
+                       true));
 
   rejected := 0;
   BEGIN

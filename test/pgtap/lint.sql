@@ -134,6 +134,8 @@ PREPARE unsafe AS VALUES
   ('run_reports'),               -- writes
   ('create_bi_views'),           -- makes views
   ('drop_bi_views'),             -- drops them
+  ('judge_staged_devices'),      -- writes, and catches errors
+  ('merge_staged_devices'),      -- writes
   ('device_info_problem'),       -- catches errors: a subtransaction
   ('subscribed_sku'),            -- catches errors: a subtransaction
   ('keep_user_row'),             -- trigger that writes
@@ -491,7 +493,8 @@ PREPARE injectable AS VALUES
   ('set_access_rights'),       -- rights named in a constant, column names by quote_ident()
   ('watch_as'),                -- the count key, which eiot.watch() makes; nobody gets other rights by it
   ('live_measure'), ('live_between'), ('live_next'), ('check_watch'),   -- columns as eiot.watch_shape() quotes them
-  ('import_device_info');      -- format() with names out of a constant, and a regclass
+  ('import_device_info'),      -- format() with names out of a constant, and a regclass
+  ('merge_staged_devices');    -- format() with names checked against a constant, and regclasses
 SELECT set_has('injectable', $$SELECT DISTINCT proname FROM finding WHERE level = 'security'$$,
                'plpgsql_check: no SQL is executed that a caller can put words into, but what was read by a person');
 
