@@ -98,6 +98,37 @@ COMMENT ON COLUMN eiot.bi_charge.cycle_days IS 'Days of the billing cycle';
 COMMENT ON COLUMN eiot.bi_charge.amount IS 'Amount; negative for a credit';
 COMMENT ON COLUMN eiot.bi_charge.currency IS 'Its currency';
 
+CREATE VIEW eiot.bi_tenant_coverage WITH (security_invoker = true) AS
+  SELECT c.tenant_id, c.tenant, c.devices, c.counted, c.capacity, c.unlimited, c.gap, c.surplus, c.utilization, c.under_licensed, c.since
+    FROM eiot.tenant_coverage c;
+COMMENT ON VIEW eiot.bi_tenant_coverage IS 'For BI tools: coverage of every tenant now, from the devices in all watched inventories together';
+COMMENT ON COLUMN eiot.bi_tenant_coverage.tenant_id IS 'Tenant';
+COMMENT ON COLUMN eiot.bi_tenant_coverage.tenant IS 'Its name';
+COMMENT ON COLUMN eiot.bi_tenant_coverage.devices IS 'Devices of any kind';
+COMMENT ON COLUMN eiot.bi_tenant_coverage.counted IS 'Devices that count; null where no rule is in force';
+COMMENT ON COLUMN eiot.bi_tenant_coverage.capacity IS 'Devices that its licenses cover; null beside unlimited = true';
+COMMENT ON COLUMN eiot.bi_tenant_coverage.unlimited IS 'Do they cover any number?';
+COMMENT ON COLUMN eiot.bi_tenant_coverage.gap IS 'Standalone licenses missing; null where no rule is in force';
+COMMENT ON COLUMN eiot.bi_tenant_coverage.surplus IS 'Devices that could still be covered; null where unlimited';
+COMMENT ON COLUMN eiot.bi_tenant_coverage.utilization IS 'Counted devices divided by capacity; null where that is 0 or unlimited';
+COMMENT ON COLUMN eiot.bi_tenant_coverage.under_licensed IS 'Is it flagged, or would be by the next refresh?';
+COMMENT ON COLUMN eiot.bi_tenant_coverage.since IS 'Since when it is so; null where no event says';
+
+CREATE VIEW eiot.bi_flag_event WITH (security_invoker = true) AS
+  SELECT f.flag_event_id, f.tenant_id, t.name AS tenant, f.at, f.kind, f.devices, f.capacity, f.capacity IS NULL AS unlimited, f.gap
+    FROM eiot.flag_event f
+    LEFT JOIN eiot.tenant t ON t.tenant_id OPERATOR(pg_catalog.=) f.tenant_id;
+COMMENT ON VIEW eiot.bi_flag_event IS 'For BI tools: every crossing of a tenant between covered and under-licensed';
+COMMENT ON COLUMN eiot.bi_flag_event.flag_event_id IS 'Key';
+COMMENT ON COLUMN eiot.bi_flag_event.tenant_id IS 'Tenant';
+COMMENT ON COLUMN eiot.bi_flag_event.tenant IS 'Its name; null where the tenant is gone';
+COMMENT ON COLUMN eiot.bi_flag_event.at IS 'When it was decided';
+COMMENT ON COLUMN eiot.bi_flag_event.kind IS 'raised or cleared';
+COMMENT ON COLUMN eiot.bi_flag_event.devices IS 'Devices that counted';
+COMMENT ON COLUMN eiot.bi_flag_event.capacity IS 'Devices that licenses covered; null beside unlimited = true';
+COMMENT ON COLUMN eiot.bi_flag_event.unlimited IS 'Did they cover any number?';
+COMMENT ON COLUMN eiot.bi_flag_event.gap IS 'Standalone licenses that were missing';
+
 -- Those of an inventory stand beside it, as its coverage view does.
 
 CREATE FUNCTION eiot.bi_now() RETURNS timestamptz

@@ -33,7 +33,13 @@ INSERT INTO contract SELECT v, i, split_part(c, ' ', 1), substr(c, strpos(c, ' '
 ('eiot.bi_charge', ARRAY[
   'tenant_id uuid', 'tenant text', 'month date', 'entitlement_id bigint', 'sku_id uuid', 'product text', 'kind text', 'reason text',
   'used_from date', 'used_to date', 'cycle_from date', 'cycle_to date', 'units bigint', 'unit_price numeric', 'days integer',
-  'cycle_days integer', 'amount numeric', 'currency text'])) v(v, cs), unnest(cs) WITH ORDINALITY c(c, i);
+  'cycle_days integer', 'amount numeric', 'currency text']),
+('eiot.bi_tenant_coverage', ARRAY[
+  'tenant_id uuid', 'tenant text', 'devices bigint', 'counted bigint', 'capacity bigint', 'unlimited boolean', 'gap bigint',
+  'surplus bigint', 'utilization numeric', 'under_licensed boolean', 'since timestamp with time zone']),
+('eiot.bi_flag_event', ARRAY[
+  'flag_event_id bigint', 'tenant_id uuid', 'tenant text', 'at timestamp with time zone', 'kind text', 'devices bigint',
+  'capacity bigint', 'unlimited boolean', 'gap bigint'])) v(v, cs), unnest(cs) WITH ORDINALITY c(c, i);
 
 SELECT results_eq(format($$SELECT attname::text COLLATE "C", format_type(atttypid, atttypmod) COLLATE "C" FROM pg_attribute WHERE attrelid = %L::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum$$, view),
                   format($$SELECT name, type FROM contract WHERE view = %L ORDER BY position$$, view), format('columns of %s', view))
@@ -101,6 +107,15 @@ SELECT results_eq($$SELECT entitlement_id, kind, reason, used_from, used_to, cyc
 SELECT cmp_ok((SELECT count(*) FROM eiot.bi_charge WHERE tenant_id = pg_temp.t(2)), '>=', 3::bigint, 'some at least');
 SELECT is((SELECT array_agg(DISTINCT date_trunc('month', month)::date = month) FROM eiot.bi_charge), '{t}', 'by the first of a month');
 
+SELECT lives_ok($$SELECT eiot.watch('asset.device')$$, 'a watched inventory');
+SELECT set_eq($$SELECT tenant_id, devices, counted, capacity, unlimited, gap, surplus, utilization FROM eiot.bi_tenant_coverage WHERE tenant_id::text LIKE 'b1000000-%'$$,
+              $$SELECT tenant_id, devices, counted, capacity, unlimited, gap, surplus, utilization FROM asset.device_coverage WHERE tenant_id::text LIKE 'b1000000-%'$$, 'live coverage: as in the coverage view');
+INSERT INTO eiot.flag_event (tenant_id, at, kind, devices, capacity, gap) VALUES
+  (pg_temp.t(1), '2026-08-12', 'raised', 1204, 1200, 4), (pg_temp.t(2), '2026-08-13', 'cleared', 7, NULL, 0), (pg_temp.t(9), '2026-08-13', 'raised', 7, 0, 7);
+SELECT set_eq($$SELECT tenant, at, kind, devices, capacity, unlimited, gap FROM eiot.bi_flag_event WHERE at < '2026-08-14' AND tenant_id::text LIKE 'b1000000-%'$$,
+              $$VALUES ('Fabrikam', timestamptz '2026-08-12', 'raised', 1204::bigint, 1200::bigint, false, 4::bigint), ('Contoso', '2026-08-13', 'cleared', 7, NULL, true, 0), (NULL, '2026-08-13', 'raised', 7, 0, false, 7)$$,
+              'flag events');
+
 -- One tenant is read by the index.
 CREATE FUNCTION pg_temp.plan(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$BEGIN RETURN QUERY EXECUTE 'EXPLAIN (COSTS OFF) ' || query; END$$;
 SET LOCAL enable_seqscan = off;
@@ -120,6 +135,8 @@ SELECT is((SELECT array_agg(DISTINCT tenant) FROM asset.device_bi_class), '{Cont
 SELECT is((SELECT array_agg(DISTINCT tenant) FROM asset.device_bi_daily), '{Contoso}', 'daily');
 SELECT is((SELECT array_agg(DISTINCT tenant) FROM eiot.bi_entitlement), '{Contoso}', 'entitlements');
 SELECT is((SELECT array_agg(DISTINCT tenant) FROM eiot.bi_charge), '{Contoso}', 'charges');
+SELECT is((SELECT array_agg(DISTINCT tenant) FROM eiot.bi_tenant_coverage), '{Contoso}', 'live coverage');
+SELECT is((SELECT array_agg(DISTINCT tenant) FROM eiot.bi_flag_event), '{Contoso}', 'flag events');
 RESET ROLE;
 
 SELECT eiot.create_inventory('asset.' || repeat('n', 52));
@@ -136,6 +153,7 @@ SELECT lives_ok($$SELECT FROM asset."Say ""hi"", 100%_bi_daily", asset."Say ""hi
 ALTER TABLE asset.device RENAME TO thing;
 ALTER VIEW asset.device_bi_daily RENAME TO course;
 SELECT lives_ok('SELECT FROM asset.course', 'they go on after renames');
+SELECT eiot.unwatch('asset.thing');
 SELECT eiot.drop_bi_views('asset.thing');
 SELECT is((SELECT count(*) FROM eiot.bi_views('asset.thing')), 0::bigint, 'and are dropped');
 SELECT isnt(to_regclass('asset.device_coverage'), NULL, 'the coverage view is not');
