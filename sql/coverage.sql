@@ -62,9 +62,7 @@ COMMENT ON FUNCTION eiot.surplus(eiot.coverage) IS
   'Devices that could still be covered: capacity less counted devices, never below 0, eiot.unlimited() where unlimited; null of null';
 
 CREATE FUNCTION eiot.utilization(coverage eiot.coverage) RETURNS numeric
-  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 5
-  RETURN CASE WHEN eiot.capacity(coverage) = 0 OR eiot.capacity(coverage) = eiot.unlimited() THEN NULL::numeric
-              ELSE eiot.devices(coverage)::numeric / eiot.capacity(coverage)::numeric END;
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 5 AS 'MODULE_PATHNAME', 'eiot_utilization';
 COMMENT ON FUNCTION eiot.utilization(eiot.coverage) IS
   'Counted devices divided by capacity, 1 is full; null where the capacity is 0 or unlimited, and of null';
 
@@ -254,6 +252,28 @@ CREATE FUNCTION eiot.counts(count_key smallint, last_seen timestamptz, counted_k
   LANGUAGE c IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 1 AS 'MODULE_PATHNAME', 'eiot_counts';
 COMMENT ON FUNCTION eiot.counts(smallint, timestamptz, bigint, timestamptz) IS
   'Does a device with this count key count under a rule with these counted_keys? The verdict of eiot.count_reason without reading the row. Null last_seen or active_since is never inactive; null key: null; 22003 for a key that is none';
+
+CREATE FUNCTION eiot.count_devices_accum(bigint, count_key smallint, last_seen timestamptz, counted_keys bigint, active_since timestamptz)
+  RETURNS bigint
+  LANGUAGE c IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 1 AS 'MODULE_PATHNAME', 'eiot_count_devices_accum';
+COMMENT ON FUNCTION eiot.count_devices_accum(bigint, smallint, timestamptz, bigint, timestamptz) IS
+  'Aggregate support: one more device';
+
+CREATE FUNCTION eiot.count_devices_combine(bigint, bigint) RETURNS bigint
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 1 AS 'MODULE_PATHNAME', 'eiot_count_devices_combine';
+COMMENT ON FUNCTION eiot.count_devices_combine(bigint, bigint) IS 'Aggregate support: parts of one group';
+
+CREATE FUNCTION eiot.count_devices_final(bigint) RETURNS bigint[]
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 1 AS 'MODULE_PATHNAME', 'eiot_count_devices_final';
+COMMENT ON FUNCTION eiot.count_devices_final(bigint) IS 'Aggregate support: both numbers';
+
+CREATE AGGREGATE eiot.count_devices(count_key smallint, last_seen timestamptz, counted_keys bigint, active_since timestamptz) (
+  SFUNC = eiot.count_devices_accum, STYPE = bigint, INITCOND = '0',
+  COMBINEFUNC = eiot.count_devices_combine, FINALFUNC = eiot.count_devices_final,
+  PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE eiot.count_devices(smallint, timestamptz, bigint, timestamptz) IS
+  'How many devices there are, and for how many of them eiot.counts holds: {devices, counted}. As count(*) and count(*) with a filter, in one go; no rows give {0,0}; 22003 for a key that is none, and above 2147483647 devices in one group';
 
 CREATE TABLE eiot.counting_rule (
   name text PRIMARY KEY CHECK (name <> ''),

@@ -149,9 +149,11 @@ SELECT pg_catalog.pg_extension_config_dump('eiot.entitlement_entitlement_id_seq'
 CREATE INDEX entitlement_tenant ON eiot.entitlement (tenant_id) INCLUDE (sku_id, units, state, valid);
 COMMENT ON INDEX eiot.entitlement_tenant IS 'All that a tenant''s capacity is computed from, in the index';
 
+-- Not STRICT, so that the planner can put the CASE in the place of a call.
 CREATE FUNCTION eiot.unit_capacity(units bigint, devices_per_unit bigint) RETURNS bigint
-  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
-  RETURN CASE WHEN devices_per_unit = 0 THEN 0
+  LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 1
+  RETURN CASE WHEN units IS NULL OR devices_per_unit IS NULL THEN NULL::bigint
+              WHEN devices_per_unit = 0 THEN 0
               WHEN units = eiot.unlimited() THEN eiot.unlimited()
               ELSE units * devices_per_unit END;
 COMMENT ON FUNCTION eiot.unit_capacity(bigint, bigint) IS
@@ -206,14 +208,18 @@ COMMENT ON COLUMN eiot.entitlement_capacity.sku_id IS 'Product';
 COMMENT ON COLUMN eiot.entitlement_capacity.valid IS 'When it is in effect: the entitlement''s valid, less the time in which monitoring is off';
 COMMENT ON COLUMN eiot.entitlement_capacity.capacity IS 'Devices that it covers; eiot.unlimited() where without limit';
 
--- Not one tenant's capacity laterally, but grouped queries that a condition on
--- tenant_id is pushed into: only so can a plan that joins them run in parallel.
+-- What the view above gives at one instant, for which nothing has to be cut out of a range.  Not one tenant's
+-- capacity laterally, but a grouped query that a condition on tenant_id is pushed into: only so can a plan that
+-- joins it run in parallel.
 CREATE FUNCTION eiot.licensed_capacity(as_of timestamptz) RETURNS TABLE (tenant_id uuid, capacity bigint)
   LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 100 ROWS 1000
 BEGIN ATOMIC
-  SELECT e.tenant_id, eiot.capacity(eiot.coverage_agg(eiot.coverage(0, e.capacity)))
-    FROM eiot.entitlement_capacity e
+  SELECT e.tenant_id, eiot.capacity(eiot.coverage_agg(eiot.coverage(0, eiot.unit_capacity(e.units, s.devices_per_unit))))
+    FROM eiot.entitlement e
+    JOIN eiot.sku s ON s.sku_id = e.sku_id AND s.devices_per_unit > 0
    WHERE e.valid @> licensed_capacity.as_of
+     AND (e.state = 'enabled' OR e.state = 'warning' AND eiot.count_warning_units())
+     AND NOT EXISTS (SELECT FROM eiot.monitoring_off m WHERE m.tenant_id = e.tenant_id AND m.valid @> licensed_capacity.as_of)
    GROUP BY e.tenant_id;
 END;
 COMMENT ON FUNCTION eiot.licensed_capacity(timestamptz) IS

@@ -36,8 +36,8 @@ BEGIN ATOMIC
   SELECT format($query$
 SELECT t.tenant_id,
        t.name AS tenant,
-       n.devices,
-       eiot.devices(v.coverage) AS counted,
+       n.counts[1] AS devices,
+       CASE WHEN r.name IS NOT NULL THEN n.counts[2] END AS counted,
        NULLIF(c.capacity, eiot.unlimited()) AS capacity,
        c.capacity OPERATOR(pg_catalog.=) eiot.unlimited() AS unlimited,
        eiot.gap(v.coverage) AS gap,
@@ -49,18 +49,14 @@ SELECT t.tenant_id,
             THEN r.valid OPERATOR(pg_catalog.@>) CAST(pg_catalog.timezone('UTC', %2$s) AS pg_catalog.date)
             ELSE r.name OPERATOR(pg_catalog.=) t.counting_rule END
  CROSS JOIN LATERAL eiot.active_since(%2$s, r.inactive_after) s(active_since)
-  LEFT JOIN (SELECT e.tenant_id, eiot.capacity(eiot.coverage_agg(eiot.coverage(0, e.capacity))) AS capacity
-               FROM eiot.entitlement_capacity e
-              WHERE e.valid OPERATOR(pg_catalog.@>) %2$s
-              GROUP BY e.tenant_id) l ON l.tenant_id OPERATOR(pg_catalog.=) t.tenant_id
- CROSS JOIN LATERAL COALESCE(l.capacity, 0::bigint) c(capacity)
+  LEFT JOIN eiot.licensed_capacity(%2$s) l ON l.tenant_id OPERATOR(pg_catalog.=) t.tenant_id
+ CROSS JOIN LATERAL (SELECT COALESCE(l.capacity, 0::bigint) AS capacity) c
  CROSS JOIN LATERAL (
-   SELECT pg_catalog.count(*) AS devices,
-          pg_catalog.count(*) FILTER (WHERE eiot.counts(d.count_key, d.last_seen, r.counted_keys, s.active_since)) AS counted
+   SELECT eiot.count_devices(d.count_key, d.last_seen, r.counted_keys, s.active_since) AS counts
      FROM %1$s d
     WHERE d.tenant_id OPERATOR(pg_catalog.=) t.tenant_id) n
  CROSS JOIN LATERAL (
-   SELECT CASE WHEN r.name IS NOT NULL THEN eiot.coverage(n.counted, c.capacity) END AS coverage) v$query$,
+   SELECT CASE WHEN r.name IS NOT NULL THEN eiot.coverage(n.counts[2], c.capacity) END AS coverage) v$query$,
     coverage_query.inventory, coverage_query.as_of);
 END;
 COMMENT ON FUNCTION eiot.coverage_query(regclass, text) IS
@@ -177,7 +173,7 @@ BEGIN ATOMIC
                     AND t.refclassid = 'pg_class'::regclass AND t.refobjid = coverage_views.inventory
     JOIN pg_depend f ON f.classid = 'pg_rewrite'::regclass AND f.objid = r.oid
                     AND f.refclassid = 'pg_proc'::regclass
-                    AND f.refobjid = 'eiot.counts(smallint, timestamptz, bigint, timestamptz)'::regprocedure;
+                    AND f.refobjid = 'eiot.count_devices(smallint, timestamptz, bigint, timestamptz)'::regprocedure;
 END;
 COMMENT ON FUNCTION eiot.coverage_views(regclass) IS
   'The coverage view of an inventory, whatever it and the table are called by now, and copies of it; none of null and of what is no inventory';

@@ -7,6 +7,7 @@
 #include "common/hashfn.h"
 #include "libpq/pqformat.h"
 #include "utils/builtins.h"
+#include "utils/numeric.h"
 
 PG_FUNCTION_INFO_V1(eiot_coverage_in);
 PG_FUNCTION_INFO_V1(eiot_coverage_out);
@@ -17,6 +18,7 @@ PG_FUNCTION_INFO_V1(eiot_devices);
 PG_FUNCTION_INFO_V1(eiot_capacity);
 PG_FUNCTION_INFO_V1(eiot_gap);
 PG_FUNCTION_INFO_V1(eiot_surplus);
+PG_FUNCTION_INFO_V1(eiot_utilization);
 PG_FUNCTION_INFO_V1(eiot_coverage_eq);
 PG_FUNCTION_INFO_V1(eiot_coverage_ne);
 PG_FUNCTION_INFO_V1(eiot_coverage_hash);
@@ -274,6 +276,20 @@ eiot_surplus(PG_FUNCTION_ARGS)
 	if (capacity == CAPACITY_UNLIMITED)
 		PG_RETURN_INT64(CAPACITY_UNLIMITED);
 	PG_RETURN_INT64(capacity > coverage->devices ? capacity - coverage->devices : 0);
+}
+
+/* Devices by capacity, as numeric divides; NULL where nothing can be divided by. */
+Datum
+eiot_utilization(PG_FUNCTION_ARGS)
+{
+	const Coverage *coverage = PG_GETARG_COVERAGE_P(0);
+	int64		capacity = coverage_stated_capacity(coverage);
+
+	if (capacity == 0 || capacity == CAPACITY_UNLIMITED)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(DirectFunctionCall2(numeric_div,
+										NumericGetDatum(int64_to_numeric(coverage->devices)),
+										NumericGetDatum(int64_to_numeric(capacity))));
 }
 
 /*

@@ -7,7 +7,7 @@ SET LOCAL client_min_messages = warning;
 SET LOCAL timezone = 'UTC';
 SELECT setseed(0.25) AS seeded \gset
 
-SELECT plan(454);
+SELECT plan(464);
 
 -- ---- a device that counts, and one thing about it changed
 
@@ -252,6 +252,37 @@ SELECT throws_ok(format('SELECT eiot.counts((%s)::smallint, NULL, -1, NULL)', k)
   FROM unnest(ARRAY[-32768, -1, 64, 32767]) k;
 SELECT is(num_nulls(eiot.counted_keys(NULL, false, false), eiot.counted_keys('{iot}', NULL, false), eiot.counted_keys('{iot}', false, NULL)), 3, 'counted_keys of null is null');
 SELECT is(eiot.counted_keys('{}', true, true), 0::bigint, 'counted_keys of no class');
+
+-- ---- both counts in one go
+
+CREATE TABLE public.counted_device AS
+  SELECT n % 7 AS grp, eiot.count_key(class, onboarding_status, merged_into, excluded, transient, ip) AS count_key, last_seen FROM random_device d, generate_series(1, 4) n;
+INSERT INTO public.counted_device VALUES (8, NULL, now()), (9, 2, NULL);
+ANALYZE public.counted_device;
+CREATE FUNCTION pg_temp.counted(query text, workers int) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM set_config('max_parallel_workers_per_gather', workers::text, true), set_config('parallel_setup_cost', '0', true),
+          set_config('parallel_tuple_cost', '0', true), set_config('min_parallel_table_scan_size', '0', true);
+  RETURN QUERY EXECUTE query;
+  RESET parallel_setup_cost; RESET parallel_tuple_cost; RESET min_parallel_table_scan_size;
+END
+$$;
+SELECT bag_eq(format($q$SELECT pg_temp.counted($$SELECT (r.name, c.grp, eiot.count_devices(c.count_key, c.last_seen, r.counted_keys, s.since))::text
+                       FROM eiot.counting_rule r CROSS JOIN LATERAL eiot.active_since('2026-08-12', r.inactive_after) s(since) CROSS JOIN public.counted_device c
+                      GROUP BY r.name, c.grp$$, %s)$q$, workers),
+              $q$SELECT (r.name, c.grp, ARRAY[count(*), count(*) FILTER (WHERE eiot.counts(c.count_key, c.last_seen, r.counted_keys, s.since))])::text
+                   FROM eiot.counting_rule r CROSS JOIN LATERAL eiot.active_since('2026-08-12', r.inactive_after) s(since) CROSS JOIN public.counted_device c
+                  GROUP BY r.name, c.grp$q$, format('count_devices with %s workers is count(*) and count(*) of what counts', workers))
+  FROM (VALUES (0), (2)) v(workers);
+SELECT matches((SELECT string_agg(l, E'\n') FROM pg_temp.counted('EXPLAIN (COSTS OFF) SELECT eiot.count_devices(count_key, last_seen, 4, now()) FROM public.counted_device', 2) l),
+               'Finalize Aggregate.*Partial Aggregate', 'in parallel');
+SELECT is((SELECT eiot.count_devices(count_key, last_seen, 4, now()) FROM public.counted_device WHERE false), '{0,0}', 'count_devices of nothing');
+SELECT is((SELECT eiot.count_devices(count_key, last_seen, NULL, now()) FROM public.counted_device WHERE grp = 9), '{1,0}', 'count_devices without a rule');
+SELECT is((SELECT eiot.count_devices(count_key, last_seen, 4, now()) FROM public.counted_device WHERE grp IN (8, 9)), '{2,1}', 'count_devices of a null key and of one never seen');
+SELECT throws_ok('SELECT eiot.count_devices(64::smallint, NULL, -1, NULL)', '22003', 'count key out of range: 64', 'count_devices of a key that is none');
+SELECT is(eiot.count_devices_final(eiot.count_devices_accum(2147483646 * 4294967296 + 5, 2::smallint, NULL, 4, NULL)), '{2147483647,6}', 'as many devices as there can be');
+SELECT throws_ok('SELECT eiot.count_devices_accum(2147483647 * 4294967296, 2::smallint, NULL, 4, NULL)', '22003', 'more than 2147483647 devices in one group', 'one more');
+SELECT throws_ok('SELECT eiot.count_devices_combine(2147483647 * 4294967296, 4294967296)', '22003', 'more than 2147483647 devices in one group', 'or together');
 
 -- ---- labels
 
