@@ -106,4 +106,4 @@ COMMENT ON FUNCTION eiot.allocate(numeric, numeric, integer) IS
 CREATE FUNCTION eiot.allocate(weight numeric, scale integer) RETURNS numeric
   LANGUAGE c WINDOW IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 2 AS 'MODULE_PATHNAME', 'eiot_allocate';
 COMMENT ON FUNCTION eiot.allocate(numeric, integer) IS
-  'Window function: the weights themselves, rounded to so many decimals each so that they add up to the rounded total of the partition; null for a null weight or scale; 22023 for negative weights and for a scale that the rows disagree on';
+  'Window function: the weights themselves, rounded to so many decimals each so that they add up to their sum, rounded as round_total does with half_up; null for a null weight or scale; 22023 for negative weights and for a scale that the rows disagree on';

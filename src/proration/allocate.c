@@ -201,10 +201,16 @@ allocate_integers(Allocation *allocation, WindowObject window, MemoryContext con
 
 	if (allocation->of_weights)
 	{
+		int			needless = Max(scale - allocation->scale - TOTAL_EXTRA_SCALE, 0);
+		Wide		guard;
+
+		/* As round_total() does. */
 		if (!rescale(one, allocation->scale - Min(scale, allocation->scale), &multiplier) ||
 			!rescale(one, scale - Min(scale, allocation->scale), &divisor) ||
+			!rescale(one, needless, &guard) ||
 			__builtin_mul_overflow(sum, multiplier, &total) ||
-			!divide_rounded(total, divisor, ROUND_HALF_UP, &total))
+			!divide_rounded(total, guard, ROUND_HALF_UP, &total) ||
+			!divide_rounded(total, divisor / guard, ROUND_HALF_UP, &total))
 			goto does_not_fit;
 	}
 	else
@@ -289,6 +295,7 @@ allocate_numerics(Allocation *allocation, WindowObject window, MemoryContext con
 	}
 	if (allocation->of_weights)
 	{
+		sum = call2(numeric_round, sum, Int32GetDatum(allocation->scale + TOTAL_EXTRA_SCALE));
 		left = call2(numeric_round, call2(numeric_mul, sum, multiplier), Int32GetDatum(0));
 		divisor = integer(1);
 	}

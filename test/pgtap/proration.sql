@@ -348,6 +348,10 @@ SELECT is((SELECT format('group %s, row %s: %s and %s', g, i, part, large) FROM 
 SELECT is((SELECT format('group %s: %s of %s', g, sum(own), sum(weight)) FROM part GROUP BY g, scale HAVING sum(own) <> round(sum(weight), scale) LIMIT 1), NULL, 'weights rounded for themselves add up to their rounded sum');
 SELECT is((SELECT format('group %s, row %s: %s, exactly %s', g, i, own, weight) FROM part WHERE abs(own - weight) >= 10.0 ^ -scale LIMIT 1), NULL, 'and none is a unit away from itself');
 SELECT is((SELECT format('group %s, row %s: %s', g, i, large_own) FROM part WHERE large_own <> weight * 1e40 LIMIT 1), NULL, 'which is nothing to round where they are too large for integers');
+-- Ninths of 5.5 cents: what the decimals of the lines lack does not tip a half.
+SELECT is(sum(part), 0.06, 'a sum that is a half but for what its lines lack') FROM (SELECT eiot.allocate(w, 2) OVER () AS part
+  FROM generate_series(0, 8) n CROSS JOIN LATERAL eiot.prorate(0.055, 1, daterange(DATE '2026-01-01' + n, DATE '2026-01-02' + n), '[2026-01-01,2026-01-10)', 'day,at=total') w) x;
+SELECT is(sum(part), 0.02, 'nor where they are too many for integers') FROM (SELECT eiot.allocate(w, 2) OVER () AS part FROM unnest(ARRAY[0.00499999999999999999999999999999999999999999999999, 0.005, 0.005]) w) x;
 -- Who gets what is left: whose part was cut most, first rows among equals.
 SELECT is((SELECT format('group %s, row %s: %s', g, i, part) FROM (
              SELECT *, trunc(exact, scale) + CASE WHEN row_number() OVER (PARTITION BY g ORDER BY exact - trunc(exact, scale) DESC, i) <= round((round(abs(total), scale) - sum(trunc(exact, scale)) OVER (PARTITION BY g)) * 10 ^ scale)
