@@ -66,7 +66,7 @@ checked_date(int64 day)
 	return (DateADT) day;
 }
 
-/* Finds the first cycle that ends after that day. */
+/* Finds the cycle of that day: it starts in its month or in one before. */
 static void
 seek(Cycles *cycles, int64 day)
 {
@@ -74,8 +74,6 @@ seek(Cycles *cycles, int64 day)
 	cycles->months -= cycles->months % cycles->step;
 	while (cycles->start_of(cycles->anchor, cycles->months) > day)
 		cycles->months -= cycles->step;
-	while (cycles->start_of(cycles->anchor, cycles->months + cycles->step) <= day)
-		cycles->months += cycles->step;
 }
 
 /* eiot.billing_cycles(anchor date, frequency text, within daterange, month_end text) */

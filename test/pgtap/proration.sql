@@ -152,8 +152,10 @@ SELECT is(numeric_send(eiot.prorate(price, -1, '[2026-01-01,2026-01-02)'::datera
   FROM unnest(ARRAY[0, 1, 15, 16, 17, 18, 19, 20, 36, 37, 38, 39, 40, 63, 64, 65, 300, 1000]) scale, unnest(ARRAY[0, 0.000000000000000000000000000007, 1]) price;
 SELECT is(eiot.prorate(price, units, '[2026-01-01,2026-01-02)'::daterange, '[2026-01-01,2026-01-08)'::daterange), pg_temp.rounded(price * units, 7, 2, 'half_up'),
           format('a seventh of %s times %s', units, left(price::text, 30)))
-  FROM unnest(ARRAY[0, 0.0000, 1e-30, 0.07, 7, 9999, 10000, 1e15, 9999999999999999, 10000000000000000, 1e20, 1e30, 1e38, 1e100, 123456789012345678901234567890.123456789]) price,
+  FROM unnest(ARRAY[0, 0.0000, 1e-30, 0.07, 7, 9999, 10000, 1e15, 9999999999999999, 10000000000000000, 1e20, 1e30, 1e38, 1e100, 123456789012345678901234567890.123456789, 9999999999999999999999999999999999999999, 99999999999999999999.9999999999999999]) price,
        unnest(ARRAY[0, 1, 9223372036854775807, -9223372036854775808]) units;
+SELECT is(eiot.prorate(price, 1, '[2026-01-01,2026-01-08)'::daterange, '[2026-01-01,2026-01-08)'::daterange, 'day,scale=0'), price, format('%s is what it is', price))
+  FROM (SELECT repeat('9', n)::numeric AS price FROM generate_series(15, 48) n) p;
 
 -- ---- properties
 
@@ -360,6 +362,7 @@ SELECT is((SELECT format('group %s, row %s: %s', g, i, part) FROM (
           NULL, 'the largest remainders get what is left');
 SELECT is(array_agg(part ORDER BY n), ARRAY[3.34, 3.33, 3.33], 'the first of equals in the window''s order')
   FROM (SELECT n, eiot.allocate(1, 10, 2) OVER (ORDER BY n) AS part FROM generate_series(1, 3) n) x;
+SELECT is(array_agg(part ORDER BY n), ARRAY[3.34, 3.33, 3.33], '... however large') FROM (SELECT n, eiot.allocate(1e40, 10, 2) OVER (ORDER BY n) AS part FROM generate_series(1, 3) n) x;
 SELECT is(array_agg(part ORDER BY n), ARRAY[3.33, 3.33, 3.34], '... which may be another') FROM (SELECT n, eiot.allocate(1, 10, 2) OVER (ORDER BY n DESC) AS part FROM generate_series(1, 3) n) x;
 SELECT is(sum(part), 99999999999999999999.99, 'a total beyond 64 bits') FROM (SELECT eiot.allocate(n, 99999999999999999999.99, 2) OVER () AS part FROM generate_series(1, 7) n) x;
 SELECT is(sum(part), 1::numeric, 'a scale beyond integers') FROM (SELECT eiot.allocate(n, 1, 300) OVER () AS part FROM generate_series(1, 7) n) x;
