@@ -140,63 +140,84 @@ COMMENT ON POLICY manager_insert ON eiot.sku IS 'Managers add what an import mee
 
 -- ---- rights on the tables
 
-CREATE FUNCTION eiot.access_rights(level text, all_tenants boolean) RETURNS TABLE (relation regclass, privilege text)
+CREATE FUNCTION eiot.access_rights(level text, all_tenants boolean)
+  RETURNS TABLE (relation regclass, command text, columns name[])
   LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 1000 ROWS 40
 BEGIN ATOMIC
-  SELECT c.oid::regclass, 'SELECT'
+  SELECT c.oid::regclass, 'SELECT', NULL::name[]
     FROM pg_class c
    WHERE c.relnamespace = 'eiot'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm')
   UNION ALL
   -- Not on keys that count up: nobody takes a number that another one's row will get.
-  SELECT r.relation,
-         CASE WHEN command IN ('INSERT', 'UPDATE') AND k.has_identity THEN format('%s (%s)', command, k.columns) ELSE command END
-    FROM (VALUES ('eiot.entitlement'::regclass, ARRAY['INSERT', 'UPDATE', 'DELETE'], false),
-                 ('eiot.monitoring_off', ARRAY['INSERT', 'UPDATE', 'DELETE'], false),
-                 ('eiot.import_reject', ARRAY['INSERT', 'DELETE'], false),
-                 ('eiot.device_import', ARRAY['INSERT'], false),
-                 ('eiot.report_schedule', ARRAY['INSERT', 'UPDATE', 'DELETE'], false),
-                 ('eiot.report_run', ARRAY['INSERT', 'UPDATE', 'DELETE'], false),
+  SELECT r.relation, command,
+         CASE WHEN command = 'DELETE' THEN NULL
+              WHEN r.columns IS NOT NULL THEN r.columns
+              WHEN k.has_identity THEN k.columns END
+    FROM (VALUES ('eiot.entitlement'::regclass, ARRAY['INSERT', 'UPDATE', 'DELETE'], false, NULL::name[]),
+                 ('eiot.monitoring_off', ARRAY['INSERT', 'UPDATE', 'DELETE'], false, NULL),
+                 ('eiot.import_reject', ARRAY['INSERT', 'DELETE'], false, NULL),
+                 ('eiot.device_import', ARRAY['INSERT'], false, NULL),
+                 ('eiot.report_schedule', ARRAY['INSERT', 'UPDATE', 'DELETE'], false, NULL),
+                 ('eiot.report_run', ARRAY['INSERT', 'UPDATE', 'DELETE'], false, NULL),
                  -- what the import of subscribedSkus and the steps of the lifecycle leave on the tenant
-                 ('eiot.tenant', ARRAY['UPDATE (entitlements_as_of, entitlements_changed_at)'], false),
+                 ('eiot.tenant', ARRAY['UPDATE'], false, ARRAY['entitlements_as_of', 'entitlements_changed_at']),
                  -- UPDATE for the trigger keep_user_row, which looks for a shipped row
-                 ('eiot.sku', ARRAY['INSERT', 'UPDATE'], false),
-                 ('eiot.tenant', ARRAY['INSERT', 'UPDATE', 'DELETE'], true),
-                 ('eiot.sku', ARRAY['DELETE'], true),
-                 ('eiot.counting_rule', ARRAY['INSERT', 'UPDATE', 'DELETE'], true),
-                 ('eiot.device_type', ARRAY['INSERT', 'UPDATE', 'DELETE'], true),
-                 ('eiot.fingerprint', ARRAY['INSERT', 'UPDATE', 'DELETE'], true),
-                 ('eiot.fingerprint_kind', ARRAY['INSERT', 'UPDATE', 'DELETE'], true),
-                 ('eiot.oui', ARRAY['INSERT', 'UPDATE', 'DELETE'], true)) r(relation, commands, of_all)
+                 ('eiot.sku', ARRAY['INSERT', 'UPDATE'], false, NULL),
+                 ('eiot.tenant', ARRAY['INSERT', 'UPDATE', 'DELETE'], true, NULL),
+                 ('eiot.sku', ARRAY['DELETE'], true, NULL),
+                 ('eiot.counting_rule', ARRAY['INSERT', 'UPDATE', 'DELETE'], true, NULL),
+                 ('eiot.device_type', ARRAY['INSERT', 'UPDATE', 'DELETE'], true, NULL),
+                 ('eiot.fingerprint', ARRAY['INSERT', 'UPDATE', 'DELETE'], true, NULL),
+                 ('eiot.fingerprint_kind', ARRAY['INSERT', 'UPDATE', 'DELETE'], true, NULL),
+                 ('eiot.oui', ARRAY['INSERT', 'UPDATE', 'DELETE'], true, NULL)) r(relation, commands, of_all, columns)
    CROSS JOIN LATERAL unnest(r.commands) command
    CROSS JOIN LATERAL (SELECT bool_or(a.attidentity <> '') AS has_identity,
-                              string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FILTER (WHERE a.attidentity = '' AND a.attgenerated = '') AS columns
+                              array_agg(a.attname ORDER BY a.attnum) FILTER (WHERE a.attidentity = '' AND a.attgenerated = '') AS columns
                          FROM pg_attribute a
                         WHERE a.attrelid = r.relation AND a.attnum > 0 AND NOT a.attisdropped) k
    WHERE level = 'manager' AND (all_tenants OR NOT r.of_all);
 END;
 COMMENT ON FUNCTION eiot.access_rights(text, boolean) IS
-  'The rights on the extension''s tables that a level of access takes: SELECT for a reader; for a manager also what imports, purchases and cancellations write, and for a manager of all tenants tenants and settings. None of null';
+  'The rights on the extension''s tables that a level of access takes: SELECT for a reader; for a manager also what imports, purchases and cancellations write, and for a manager of all tenants tenants and settings. Null columns: all. None of null';
 
 CREATE FUNCTION eiot.set_access_rights(grantee regrole) RETURNS void
   LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE COST 10000
   SET search_path = pg_catalog, pg_temp
   AS $$
 DECLARE
+  role_name CONSTANT name := pg_get_userbyid(grantee);
   wanted record;
 BEGIN
   -- GRANT and REVOKE of others would do nothing, with a warning.
   IF NOT pg_has_role((SELECT c.relowner FROM pg_class c WHERE c.oid = 'eiot.access'::regclass), 'USAGE') THEN
     RAISE EXCEPTION 'must be owner of table eiot.access' USING ERRCODE = 'insufficient_privilege';
   END IF;
-  FOR wanted IN SELECT DISTINCT r.relation FROM eiot.access_rights('manager', true) r LOOP
+  FOR wanted IN
+    SELECT c.oid::regclass AS relation
+      FROM pg_class c
+     WHERE c.relnamespace = 'eiot'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm')
+       AND (EXISTS (SELECT FROM aclexplode(c.relacl) x WHERE x.grantee = set_access_rights.grantee)
+            OR EXISTS (SELECT FROM pg_attribute a CROSS JOIN LATERAL aclexplode(a.attacl) x
+                        WHERE a.attrelid = c.oid AND x.grantee = set_access_rights.grantee))
+  LOOP
     EXECUTE format('REVOKE SELECT, INSERT, UPDATE, DELETE ON %s FROM %s', wanted.relation, grantee);
   END LOOP;
+  IF NOT EXISTS (SELECT FROM eiot.access a WHERE a.grantee = role_name) THEN
+    EXECUTE format('REVOKE USAGE ON SCHEMA eiot FROM %s', grantee);
+    RETURN;
+  END IF;
+
+  -- PUBLIC has it as well.  It marks the role, which cannot be dropped while it has access: see grant_access.
+  EXECUTE format('GRANT USAGE ON SCHEMA eiot TO %s', grantee);
+  -- What the role has from others need not be in the tables' lists of rights, which hold some two thousand roles each.
   FOR wanted IN
-    SELECT r.relation, string_agg(DISTINCT r.privilege, ', ') AS privileges
+    SELECT r.relation, string_agg(DISTINCT concat(r.command, ' (' || (SELECT string_agg(quote_ident(c), ', ') FROM unnest(r.columns) c) || ')'), ', ') AS privileges
       FROM (SELECT DISTINCT a.level, a.tenant_id IS NULL AS all_tenants
               FROM eiot.access a
-             WHERE a.grantee = pg_get_userbyid(set_access_rights.grantee)) a
+             WHERE a.grantee = role_name) a
      CROSS JOIN LATERAL eiot.access_rights(a.level, a.all_tenants) r
+     WHERE CASE WHEN r.columns IS NULL THEN NOT has_table_privilege(set_access_rights.grantee, r.relation, r.command)
+                ELSE EXISTS (SELECT FROM unnest(r.columns) c WHERE NOT has_column_privilege(set_access_rights.grantee, r.relation, c, r.command)) END
      GROUP BY r.relation
   LOOP
     EXECUTE format('GRANT %s ON %s TO %s', wanted.privileges, wanted.relation, grantee);
@@ -204,7 +225,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eiot.set_access_rights(regrole) IS
-  'Grants a role the rights that its rows of eiot.access take and revokes all others of SELECT, INSERT, UPDATE and DELETE on the extension''s tables; for grant_access and revoke_access, and after an upgrade that brings new tables. 42501 for anybody but the tables'' owner; null of null';
+  'Grants a role the rights that its rows of eiot.access take and that it does not have from other roles, and revokes all others of SELECT, INSERT, UPDATE and DELETE on the extension''s tables; for grant_access and revoke_access, and after an upgrade that brings new tables. 42501 for anybody but the tables'' owner; null of null';
 
 CREATE FUNCTION eiot.grant_access(grantee regrole, level text, tenant_id uuid DEFAULT NULL) RETURNS void
   LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 10000
@@ -231,14 +252,14 @@ BEGIN
     PERFORM eiot.check_tenant(grant_access.tenant_id);
   END IF;
 
-  -- A role cannot be dropped before it has lost its rights.  So rows without rights are those of a former role.
-  IF NOT EXISTS (SELECT FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) x
-                  WHERE c.oid = 'eiot.access'::regclass AND x.grantee = grant_access.grantee) THEN
+  -- A role cannot be dropped before it has lost its rights.  So rows without any are those of a former role.
+  IF NOT EXISTS (SELECT FROM pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) x
+                  WHERE n.nspname = 'eiot' AND x.grantee = grant_access.grantee) THEN
     DELETE FROM eiot.access a WHERE a.grantee = role_name;
     GET DIAGNOSTICS removed = ROW_COUNT;
     IF removed > 0 THEN
       RAISE WARNING 'access of a former role % was removed', grantee
-        USING DETAIL = format('It had %s rows in eiot.access and no rights on the tables.', removed);
+        USING DETAIL = format('It had %s rows in eiot.access, and has no right of its own on schema eiot.', removed);
     END IF;
   END IF;
 

@@ -1,4 +1,4 @@
-# README.md and docs/*.md say what happens: every ```sql block whose next block is a ```text block is run, in order, and
+# README.md, docs/*.md and docs/guides/*.md say what happens: every ```sql block whose next block is a ```text block is run, in order, and
 # must print that text.
 
 use strict;
@@ -102,9 +102,9 @@ if (ok(-f "$top/README.md", 'README.md is there'))
 }
 
 # Each page goes on where README.md ends.
-for my $file (sort glob "$top/docs/*.md")
+for my $file (sort glob "$top/docs/*.md $top/docs/guides/*.md")
 {
-	my ($name) = $file =~ m{([^/]+)\.md$};
+	my ($name) = $file =~ m{/docs/(.+)\.md$};
 	my @pairs = pairs($file) or next;
 	check_page($node, 'doc_' . $name =~ s/\W/_/gr, "docs/$name.md", [ map { $_->{sql} } @readme ], @pairs);
 }
