@@ -157,6 +157,7 @@ BEGIN ATOMIC
                  ('eiot.monitoring_off', ARRAY['INSERT', 'UPDATE', 'DELETE'], false, NULL),
                  ('eiot.import_reject', ARRAY['INSERT', 'DELETE'], false, NULL),
                  ('eiot.device_import', ARRAY['INSERT'], false, NULL),
+                 ('eiot.alert', ARRAY['INSERT', 'UPDATE', 'DELETE'], false, NULL),
                  ('eiot.report_schedule', ARRAY['INSERT', 'UPDATE', 'DELETE'], false, NULL),
                  ('eiot.report_run', ARRAY['INSERT', 'UPDATE', 'DELETE'], false, NULL),
                  -- what the import of subscribedSkus and the steps of the lifecycle leave on the tenant
@@ -209,15 +210,12 @@ BEGIN
 
   -- PUBLIC has it as well.  It marks the role, which cannot be dropped while it has access: see grant_access.
   EXECUTE format('GRANT USAGE ON SCHEMA eiot TO %s', grantee);
-  -- What the role has from others need not be in the tables' lists of rights, which hold some two thousand roles each.
   FOR wanted IN
     SELECT r.relation, string_agg(DISTINCT concat(r.command, ' (' || (SELECT string_agg(quote_ident(c), ', ') FROM unnest(r.columns) c) || ')'), ', ') AS privileges
       FROM (SELECT DISTINCT a.level, a.tenant_id IS NULL AS all_tenants
               FROM eiot.access a
              WHERE a.grantee = role_name) a
      CROSS JOIN LATERAL eiot.access_rights(a.level, a.all_tenants) r
-     WHERE CASE WHEN r.columns IS NULL THEN NOT has_table_privilege(set_access_rights.grantee, r.relation, r.command)
-                ELSE EXISTS (SELECT FROM unnest(r.columns) c WHERE NOT has_column_privilege(set_access_rights.grantee, r.relation, c, r.command)) END
      GROUP BY r.relation
   LOOP
     EXECUTE format('GRANT %s ON %s TO %s', wanted.privileges, wanted.relation, grantee);
@@ -225,7 +223,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eiot.set_access_rights(regrole) IS
-  'Grants a role the rights that its rows of eiot.access take and that it does not have from other roles, and revokes all others of SELECT, INSERT, UPDATE and DELETE on the extension''s tables; for grant_access and revoke_access, and after an upgrade that brings new tables. 42501 for anybody but the tables'' owner; null of null';
+  'Grants a role the rights that its rows of eiot.access take, and revokes all others of SELECT, INSERT, UPDATE and DELETE on the extension''s tables; for grant_access and revoke_access, and after an upgrade that brings new tables. 42501 for anybody but the tables'' owner; null of null';
 
 CREATE FUNCTION eiot.grant_access(grantee regrole, level text, tenant_id uuid DEFAULT NULL) RETURNS void
   LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 10000
@@ -410,4 +408,4 @@ COMMENT ON FUNCTION eiot.record_changes_of(regclass) IS
 
 SELECT eiot.record_changes_of(relation)
   FROM (VALUES ('eiot.tenant'::regclass), ('eiot.entitlement'), ('eiot.monitoring_off'), ('eiot.access'), ('eiot.sku'),
-               ('eiot.counting_rule'), ('eiot.device_type'), ('eiot.device_import'), ('eiot.report_schedule')) v(relation);
+               ('eiot.counting_rule'), ('eiot.device_type'), ('eiot.device_import'), ('eiot.alert'), ('eiot.report_schedule')) v(relation);

@@ -177,19 +177,19 @@ SELECT is(pg_temp.as_role('ac_renamed', 'SELECT count(*) FROM eiot.tenant'), '0'
 SELECT eiot.grant_access('ac_renamed', 'reader', pg_temp.t(6));
 SELECT is(pg_temp.as_role('ac_renamed', 'SELECT string_agg(name, '','') FROM eiot.tenant'), 'Tenant 6', 'until it is granted anew');
 
--- A table's list of rights holds some two thousand roles.  More of them have the rights from a group.
-SAVEPOINT many;
+-- What a role has from a group does not replace its own: it may leave the group.
 CREATE ROLE ac_customers;
 GRANT SELECT ON ALL TABLES IN SCHEMA eiot TO ac_customers;
-DO $$ BEGIN EXECUTE (SELECT string_agg(format('CREATE ROLE ac_customer_%s IN ROLE ac_customers', n), ';') FROM generate_series(1, 20) n); END $$;
-SELECT is(count(eiot.grant_access(('ac_customer_' || n)::regrole, 'reader', pg_temp.t(1 + n % 40))), 20::bigint, 'roles of a group') FROM generate_series(1, 20) n;
-SELECT is_empty('SELECT pg_temp.rights(''ac_customer_7'')', 'have no rights of their own');
-SELECT is(pg_temp.as_role('ac_customer_7', 'SELECT string_agg(name, '','') FROM eiot.tenant'), 'Tenant 8', 'but see their tenant');
-SELECT throws_ok('DROP ROLE ac_customer_7', '2BP01', NULL, 'nor are dropped while they have access');
-SELECT eiot.revoke_access('ac_customer_7');
-SELECT is(pg_temp.as_role('ac_customer_7', 'SELECT count(*) FROM eiot.tenant'), '0', 'which is revoked');
-SELECT lives_ok('DROP ROLE ac_customer_7', 'and then');
-ROLLBACK TO many;
+CREATE ROLE ac_customer IN ROLE ac_customers;
+INSERT INTO eiot.access (grantee, level, tenant_id) VALUES ('ac_customer', 'reader', pg_temp.t(8));
+SELECT is(pg_temp.as_role('ac_customer', 'SELECT string_agg(name, '','') FROM eiot.tenant'), 'Tenant 8', 'a row by hand is enough for who has the rights from a group');
+SELECT eiot.set_access_rights('ac_customer');
+REVOKE ac_customers FROM ac_customer;
+SELECT is(pg_temp.as_role('ac_customer', 'SELECT string_agg(name, '','') FROM eiot.tenant'), 'Tenant 8', 'set_access_rights makes them its own');
+SELECT eiot.revoke_access('ac_customer');
+DROP ROLE ac_customer;
+DROP OWNED BY ac_customers;
+DROP ROLE ac_customers;
 
 -- A tenant that goes takes its access along.
 INSERT INTO eiot.tenant (tenant_id, name) VALUES (pg_temp.t(50), 'Short');

@@ -30,6 +30,7 @@ SELECT eiot.grant_access('access_stranger', 'manager', pg_temp.other());
 
 CREATE SCHEMA access_test;
 SELECT eiot.create_inventory('access_test.device', 2);
+SELECT eiot.create_bi_views('access_test.device');
 GRANT USAGE ON SCHEMA access_test TO PUBLIC;
 SELECT eiot.grant_inventory('access_test.device', role::regrole, level)
   FROM (VALUES ('access_reader', 'reader'), ('access_reader_of_all', 'reader'), ('access_manager', 'manager'), ('access_manager_of_all', 'manager')) v(role, level);
@@ -44,6 +45,17 @@ INSERT INTO eiot.report_schedule (name, inventory, tenant_id)
 SELECT t::text, 'access_test.device', t FROM unnest(ARRAY[pg_temp.own(), pg_temp.other()]) t;
 INSERT INTO eiot.report_run (name, inventory, tenant_id, period, html)
 SELECT t::text, 'access_test.device', t, '[2026-01-01,2026-02-01)', '<html/>' FROM unnest(ARRAY[pg_temp.own(), pg_temp.other()]) t;
+SELECT eiot.set_alert(t, 1, 0) FROM unnest(ARRAY[pg_temp.own(), pg_temp.other()]) t;
+SELECT eiot.watch('access_test.device');
+-- what commits would write
+INSERT INTO eiot.live_tenant (tenant_id, capacity, capacity_from, due_at, raise_above, clear_at)
+SELECT t, 7, '-infinity', 'infinity', 0, 0 FROM unnest(ARRAY[pg_temp.own(), pg_temp.other()]) t ON CONFLICT DO NOTHING;
+INSERT INTO eiot.live_count (tenant_id, watch_id, devices, counted, counted_keys, active_since, oldest, due_at, epoch)
+SELECT t, -1, 0, 0, 0, '-infinity', 'infinity', 'infinity', 0 FROM unnest(ARRAY[pg_temp.own(), pg_temp.other()]) t;
+INSERT INTO eiot.live_delta (tenant_id, watch_id, slot, devices, counted, oldest)
+SELECT t, -1, 0, 0, 0, 'infinity' FROM unnest(ARRAY[pg_temp.own(), pg_temp.other()]) t;
+INSERT INTO eiot.flag_event (tenant_id, at, kind, devices, capacity, gap)
+SELECT t, now(), 'raised', 8, 7, 1 FROM unnest(ARRAY[pg_temp.own(), pg_temp.other()]) t;
 
 CREATE TEMP VIEW subject AS
   SELECT * FROM (VALUES ('access_nobody'::name, NULL, NULL), ('access_reader', 'reader', false), ('access_reader_of_all', 'reader', true),
@@ -122,7 +134,7 @@ CREATE TEMP TABLE allowed AS
   SELECT relation::regclass, command, of_all
     FROM (VALUES ('eiot.entitlement', '{INSERT,UPDATE,DELETE}'::text[], false), ('eiot.monitoring_off', '{INSERT,UPDATE,DELETE}', false),
                  ('eiot.import_reject', '{INSERT,DELETE}', false), ('eiot.device_import', '{INSERT}', false),
-                 ('eiot.report_schedule', '{INSERT,UPDATE,DELETE}', false), ('eiot.report_run', '{INSERT,UPDATE,DELETE}', false),
+                 ('eiot.alert', '{INSERT,UPDATE,DELETE}', false), ('eiot.report_schedule', '{INSERT,UPDATE,DELETE}', false), ('eiot.report_run', '{INSERT,UPDATE,DELETE}', false),
                  ('eiot.tenant', '{UPDATE}', false), ('eiot.tenant', '{INSERT,DELETE}', true),
                  ('eiot.sku', '{INSERT,UPDATE,DELETE}', true), ('eiot.counting_rule', '{INSERT,UPDATE,DELETE}', true),
                  ('eiot.device_type', '{INSERT,UPDATE,DELETE}', true), ('eiot.oui', '{INSERT,UPDATE,DELETE}', true),
@@ -203,7 +215,7 @@ CREATE FUNCTION pg_temp.argument(type oid, name text, tenant uuid) RETURNS text 
        ('tstzrange', '''[2026-01-01,2026-02-01)''::tstzrange'), ('interval', '''1 day''::interval'), ('text', CASE name WHEN 'on_error' THEN '''reject''::text' WHEN 'registry' THEN '''MA-L''::text'
                                      WHEN 'csv' THEN 'E''Registry,Assignment,Organization Name,Organization Address\nMA-L,00005E,Test,Nowhere\n'''
                                      WHEN 'name' THEN '''access_test.made''' WHEN 'as_of' THEN '''now()''' ELSE '''reader''::text' END), ('name', '''x''::name'),
-       ('bigint', '1::bigint'), ('integer', '1'), ('smallint', '1::smallint'), ('numeric', '1.0'), ('boolean', 'true'), ('macaddr', '''00:00:5e:00:00:01''::macaddr'),
+       ('bigint', CASE name WHEN 'watch_id' THEN (SELECT max(w.watch_id) FROM eiot.watched w) ELSE 1 END || '::bigint'), ('integer', '1'), ('smallint', '1::smallint'), ('numeric', '1.0'), ('boolean', 'true'), ('macaddr', '''00:00:5e:00:00:01''::macaddr'),
        ('inet', '''10.0.0.1''::inet'), ('xml', '''<fingerprints matches="test"><fingerprint pattern="^x$"><description>X</description></fingerprint></fingerprints>''::xml')) v(type, value)
       WHERE v.type = argument.type),
     format(CASE WHEN (SELECT t.typcategory FROM pg_type t WHERE t.oid = argument.type) = 'A' THEN '''{}''::%s' ELSE 'NULL::%s' END, type::regtype))
@@ -296,7 +308,7 @@ PREPARE reads_no_table AS
   VALUES ('access_to_all'), ('accessible_tenants'), ('access_rights'), -- what one may
          ('count_warning_units'),                                       -- a setting
          ('device_info_problem'),                                       -- part of a body
-         ('check_inventory'), ('coverage_views'), ('bi_views'), ('drop_bi_views'), -- catalogs
+         ('check_inventory'), ('coverage_views'), ('bi_views'), ('watch_shape'), ('watch_epoch'), ('watched_relation'), ('watch_triggers'), -- catalogs
          ('step_bounds'),                                               -- instants
          ('oui_vendor'), ('identify'), ('match_fingerprint');           -- vendors and fingerprints, of which nulls are asked
 SELECT set_has('reads_no_table', 'open_to_all', 'who was granted nothing calls pure functions and those that read no table');

@@ -195,11 +195,36 @@ $node->safe_psql('postgres', 'CREATE DATABASE kept TEMPLATE template0');
 $node->command_ok([ 'pg_restore', '--exit-on-error', '-d', 'kept', "$dir/keeper" ], 'and it is restored');
 check_restored('kept', 'by a role for dumps');
 
+# ---- live counts, whose writers see a part
+
+$node->safe_psql('original', q{SELECT eiot.watch('asset.device'), eiot.watch('asset.split')});
+my $live = q{SELECT tenant, counted, capacity, gap, under_licensed FROM eiot.tenant_coverage WHERE tenant = 'Fabrikam'};
+like($node->safe_psql('original', $live), qr/^Fabrikam\|0\|1210\|0\|f$/, 'nothing was seen for long');
+for my $inventory (qw(device split))
+{
+	is($node->safe_psql('original', qq{
+			SELECT stored FROM eiot.import_device_info('asset.$inventory', '$id{fabrikam}',
+			  (SELECT jsonb_agg(jsonb_build_object('DeviceId', 'live ' || n, 'DeviceCategory', 'IoT', 'Timestamp', now())) FROM generate_series(1, 700) n));
+		}, as('fabrikam_manager')), 700, "a manager of one tenant imports into $inventory");
+	is($node->safe_psql('original', "SELECT count(*) FROM eiot.check_watch('asset.$inventory')"), 0, 'which the live counts follow');
+}
+is($node->safe_psql('original', $live), 'Fabrikam|1400|1210|190|t', 'the tenant is short');
+is($node->safe_psql('original', 'SELECT kind, devices, capacity, gap FROM eiot.flag_event', as($_)), 'raised|1400|1210|190', "$_ is told") for qw(fabrikam_reader boss);
+is($node->safe_psql('original', 'SELECT count(*), min(tenant) FROM eiot.tenant_coverage', as('fabrikam_reader')), '1|Fabrikam', 'and sees its own live coverage');
+is($node->safe_psql('original', qq{
+		SELECT eiot.set_alert('$id{fabrikam}', 500, 400);
+		UPDATE eiot.entitlement SET units = units + 100 WHERE tenant_id = '$id{fabrikam}' AND upper_inf(valid);
+		DELETE FROM asset.device WHERE device_id = 'live 1';
+	}, as('fabrikam_manager')), '', 'the manager sets an alert, buys, and deletes');
+is($node->safe_psql('original', $live), 'Fabrikam|1399|1710|0|f', 'which is followed as well');
+is($node->safe_psql('original', "SELECT count(*) FROM eiot.check_watch('asset.$_')"), 0, 'without a difference') for qw(device split);
+is($node->safe_psql('original', q{SELECT kind, who FROM eiot.flag_event LEFT JOIN eiot.audit a ON a.table_name = 'eiot.alert' ORDER BY flag_event_id}), "raised|fabrikam_manager\ncleared|fabrikam_manager", 'the flag is cleared, the alert is in the audit');
+
 # ---- roles that go
 
 $node->safe_psql('plain', q{SELECT eiot.release_inventory('asset.device'), eiot.release_inventory('asset.split'); DROP EXTENSION eiot});
 is($node->safe_psql('plain', 'SELECT count(*) FROM asset.device', as('fabrikam_reader')), 0, 'without the extension an inventory shows nothing to who does not own it');
-is($node->safe_psql('plain', 'SELECT count(*) FROM asset.device'), $node->safe_psql('original', 'SELECT count(*) FROM asset.device'), 'and has all its rows');
+is($node->safe_psql('plain', 'SELECT count(*) FROM asset.device'), $node->safe_psql('custom', 'SELECT count(*) FROM asset.device'), 'and has all its rows');
 
 $node->stop;
 done_testing();
