@@ -186,6 +186,9 @@ DECLARE
   dependent record;
 BEGIN
   PERFORM eiot.check_inventory(inventory);
+  IF EXISTS (SELECT FROM eiot.watch_triggers(inventory)) THEN
+    PERFORM eiot.unwatch(inventory);
+  END IF;
   PERFORM eiot.drop_bi_views(inventory);
   FOR dependent IN SELECT v AS view FROM eiot.coverage_views(inventory) v LOOP
     EXECUTE format('DROP VIEW %s', dependent.view);
@@ -212,7 +215,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eiot.release_inventory(regclass) IS
-  'Makes an inventory independent of the extension before DROP EXTENSION, which refuses while one depends on it: drops its coverage view, its BI views, its policies and its reference to eiot.tenant, keeps every row, and the classes as text. Row-level security stays on, so that none but the owner sees a row until you turn it off. 42809 for a relation that is not an inventory';
+  'Makes an inventory independent of the extension before DROP EXTENSION, which refuses while one depends on it: stops watching it, drops its coverage view, its BI views, its policies and its reference to eiot.tenant, keeps every row, and the classes as text. Row-level security stays on, so that none but the owner sees a row until you turn it off. 42809 for a relation that is not an inventory';
 
 CREATE FUNCTION eiot.coverage_at(inventory regclass, as_of timestamptz DEFAULT pg_catalog.now())
   RETURNS TABLE (tenant_id uuid, tenant text, devices bigint, counted bigint, capacity bigint, unlimited boolean,

@@ -302,6 +302,39 @@ watch_of_relation(Oid relid)
 /* ---- the index */
 
 /*
+ * The count key is a column, or made of columns by eiot.count_key().  Nothing
+ * else is evaluated: the commit does it with the rights of the bookkeeping's
+ * owner.
+ */
+static bool
+is_count_key(Node *node)
+{
+	FuncExpr   *call;
+	ListCell   *lc;
+	char	   *name;
+
+	if (IsA(node, Var))
+		return true;
+	if (!IsA(node, FuncExpr))
+		return false;
+	call = castNode(FuncExpr, node);
+	name = get_func_name(call->funcid);
+	if (get_func_namespace(call->funcid) != get_namespace_oid("eiot", true) ||
+		name == NULL || strcmp(name, "count_key") != 0)
+		return false;
+	foreach(lc, call->args)
+	{
+		Node	   *argument = lfirst(lc);
+
+		if (IsA(argument, RelabelType))
+			argument = (Node *) castNode(RelabelType, argument)->arg;
+		if (!IsA(argument, Var) && !IsA(argument, Const))
+			return false;
+	}
+	return true;
+}
+
+/*
  * If the index is the one that eiot.watch() made, the call of eiot.countable()
  * that is its condition.
  */
@@ -321,7 +354,8 @@ watch_condition(Relation index)
 		!IsA(lsecond(call->args), Const))
 		return NULL;
 	name = get_func_name(call->funcid);
-	return name != NULL && strcmp(name, "countable") == 0 ? call : NULL;
+	return name != NULL && strcmp(name, "countable") == 0 &&
+		is_count_key(linitial(call->args)) && index->rd_index->indkey.values[0] != 0 ? call : NULL;
 }
 
 static void

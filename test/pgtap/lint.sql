@@ -261,7 +261,11 @@ SELECT results_eq($$
 $$, $$VALUES ('USAGE')$$, 'PUBLIC may use schema eiot, and make nothing in it');
 
 SELECT is_empty($$
-  SELECT r.signature FROM routine r WHERE NOT has_function_privilege('public', r.oid, 'EXECUTE') ORDER BY 1
+  SELECT r.signature FROM routine r
+   WHERE NOT has_function_privilege('public', r.oid, 'EXECUTE')
+     -- who puts these on a table writes to the counts of other tables
+     AND r.proname NOT IN ('watch_changed', 'watch_truncated')
+   ORDER BY 1
 $$, 'PUBLIC may call every function, those that support aggregates among them: a distributed plan calls these by name');
 
 -- EXECUTE may take its text from format() or quote_*() alone.  Calls are cut out from the inside, so that what is

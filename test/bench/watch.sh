@@ -1,0 +1,149 @@
+#!/usr/bin/env bash
+# What watching an inventory costs those who write, against the same table unwatched, and what it saves those who read.
+set -euo pipefail
+# shellcheck source=test/bench/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+devices=$(scaled 10000000)
+writing=$(scaled 1000000)
+batch=$(scaled 200000)
+tenants=1000
+seconds=${BENCH_SECONDS:-4}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+echo "Loading $devices devices of $tenants tenants to read, and twice $writing to write ..."
+sql -v devices="$devices" -v writing="$writing" -v tenants="$tenants" <<'SQL'
+CREATE SCHEMA bench;
+CREATE FUNCTION bench.tenant(i integer) RETURNS uuid LANGUAGE sql IMMUTABLE
+  RETURN ('00000000-0000-4000-9000-' || lpad(to_hex(i), 12, '0'))::uuid;
+INSERT INTO eiot.tenant (tenant_id, name) SELECT bench.tenant(i), 'tenant ' || i FROM generate_series(1, :tenants) i;
+INSERT INTO eiot.tenant (tenant_id, name) VALUES (bench.tenant(1000001), 'far'), (bench.tenant(1000002), 'at its limit');
+INSERT INTO eiot.entitlement (tenant_id, sku_id, units, valid)
+SELECT tenant_id, 'b2f91841-252f-4765-94c3-75802d7c0ddb', CASE name WHEN 'at its limit' THEN 1000 ELSE 1000000 END, '[2020-01-01,)'
+  FROM eiot.tenant;
+SELECT eiot.create_inventory('bench.device'), eiot.create_inventory('bench.plain'), eiot.create_inventory('bench.watched') \g /dev/null
+-- Loading is not what is measured.
+ALTER TABLE bench.device DROP CONSTRAINT device_tenant_id_fkey;
+SELECT setseed(0.42) \g /dev/null
+-- One device in five counts.
+CREATE FUNCTION bench.source(n integer) RETURNS TABLE (i integer, tenant_id uuid, device_id text, name text, category text, type text, vendor text, model text,
+  mac macaddr, ip inet, first_seen timestamptz, last_seen timestamptz, site text) LANGUAGE sql VOLATILE AS $$
+SELECT i, bench.tenant(1 + (i::bigint * 7919 % 1000)::int) AS tenant_id, md5(i::text) || substr(md5(i::text), 1, 8) AS device_id, 'dev-' || i AS name,
+       CASE WHEN hashint4(i) % 10 IN (0, 1, -1, -2) THEN 'IoT' WHEN hashint4(i) % 10 < 5 THEN 'Endpoint' ELSE 'Network device' END AS category,
+       CASE i % 5 WHEN 0 THEN 'Printer' WHEN 1 THEN 'Camera' ELSE 'AudioAndVideo' END AS type,
+       'Vendor ' || i % 50 AS vendor, 'Model ' || i % 500 AS model,
+       ('00:07:4d:' || to_hex(i >> 16 & 255) || ':' || to_hex(i >> 8 & 255) || ':' || to_hex(i & 255))::macaddr AS mac,
+       ('10.' || (i >> 16 & 255) || '.' || (i >> 8 & 255) || '.' || (i & 255))::inet AS ip,
+       now() - interval '90 days' AS first_seen, now() - random() ^ 3 * interval '60 days' AS last_seen, 'site-' || i % 20 AS site
+  FROM generate_series(1, n) i $$;
+INSERT INTO bench.device (tenant_id, device_id, name, category, type, vendor, model, mac, ip, first_seen, last_seen, site)
+SELECT tenant_id, device_id, name, category, type, vendor, model, mac, ip, first_seen, last_seen, site FROM bench.source(:devices);
+INSERT INTO bench.plain (tenant_id, device_id, name, category, type, vendor, model, mac, ip, first_seen, last_seen, site)
+SELECT tenant_id, device_id, name, category, type, vendor, model, mac, ip, first_seen, last_seen, site FROM bench.source(:writing);
+INSERT INTO bench.watched SELECT tenant_id, device_id, name, category, type, subtype, vendor, model, os_platform, onboarding_status, mac, ip, first_seen, last_seen, merged_into, excluded, transient, discovery_sources, site, tags, evidence, class_override, identified_class FROM bench.plain;
+ALTER TABLE bench.device ADD CONSTRAINT device_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES eiot.tenant;
+SELECT eiot.watch('bench.watched') \g /dev/null
+VACUUM ANALYZE;
+SQL
+
+# ---- statements over many rows
+
+# Each round does the same to both tables, in turn, in transactions of their own.
+bulk() {						# bulk WHAT BOUND STATEMENT: %T is the table, %R the round
+  local round table times=()
+  for ((round = 0; round <= ROUNDS; round++)); do
+    for table in plain watched; do
+      times+=("$(printf '\\timing on\n%s;\n' "$(sed "s/%T/bench.$table/g; s/%R/$round/g" <<<"$3")" |
+        psql -X -q -v ON_ERROR_STOP=1 | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p')")
+    done
+    sql -c 'VACUUM bench.plain' -c 'VACUUM bench.watched' -c 'CHECKPOINT'
+  done
+  # the first round warms up
+  printf '%s\n' "${times[@]:2}" | paste - - >"$work/times"
+  row "$1" "$(cut -f2 "$work/times" | median | cut -d. -f1) ms" "$(cut -f1 "$work/times" | median | cut -d. -f1) ms" \
+    "$(awk '{ printf "%.3f\n", $2 / $1 }' "$work/times" | median)" "$2"
+}
+
+header "Writing many rows in one statement, watched / unwatched, medians of $ROUNDS:"
+bulk "INSERT of $batch rows" '<=1.10' "INSERT INTO %T (tenant_id, device_id, name, category, type, vendor, model, mac, ip, first_seen, last_seen, site)
+  SELECT tenant_id, 'r%R-' || device_id, name, category, type, vendor, model, mac, ip, first_seen, now(), site FROM bench.source($batch)"
+bulk "heartbeat: UPDATE of last_seen of $batch rows" '<=1.15' "UPDATE %T SET last_seen = now() WHERE tenant_id <= bench.tenant((1000 * $batch / (SELECT count(*) FROM bench.plain WHERE device_id !~ '^r'))::integer) AND device_id !~ '^r'"
+bulk "DELETE of $batch rows" - "DELETE FROM %T WHERE device_id ~ '^r%R-'"
+
+# ---- statements over one row
+
+tps() {							# tps CLIENTS SCRIPT TABLE
+  sed "s/%T/bench.$3/g" "$work/$2.sql" >"$work/run.sql"
+  pgbench -n -M prepared -c "$1" -j "$(($1 < 2 ? 1 : 2))" -T "$seconds" -f "$work/run.sql" 2>"$work/err" | awk '/^tps = / { print $3 }'
+  if grep -q -E 'ERROR|FATAL|aborted' "$work/err"; then cat "$work/err" >&2; fi
+}
+
+single() {						# single WHAT BOUND CLIENTS SCRIPT
+  local i
+  for ((i = 0; i < 3; i++)); do
+    printf '%s\t%s\n' "$(tps "$3" "$4" plain)" "$(tps "$3" "$4" watched)"
+  done >"$work/tps"
+  row "$1" "$(cut -f2 "$work/tps" | median | cut -d. -f1) tps" "$(cut -f1 "$work/tps" | median | cut -d. -f1) tps" \
+    "$(awk '{ printf "%.3f\n", $2 / $1 }' "$work/tps" | median)" "$2"
+}
+
+columns='(tenant_id, device_id, name, category, type, vendor, model, ip, last_seen)'
+insert="INSERT INTO %T $columns VALUES (bench.tenant(:t), 'n' || :d, 'one', 'IoT', 'Camera', 'Vendor', 'Model', '10.0.0.1', now())"
+# Half of the devices are there, and a class may be another one than before, so that counts go up and down.
+upsert="INSERT INTO %T $columns VALUES (bench.tenant(:t), 'u' || :d, 'one', (ARRAY['IoT', 'Network device'])[:c], 'Camera', 'Vendor', 'Model', '10.0.0.1', now())
+  ON CONFLICT (tenant_id, device_id) DO UPDATE SET last_seen = EXCLUDED.last_seen, category = EXCLUDED.category"
+printf '%s\n' "\\set t random(1, $tenants)" '\set d random(1, 1000000000000)' "$insert;" >"$work/insert.sql"
+printf '%s\n' "\\set t random(1, $tenants)" '\set d random(1, 2000)' '\set c random(1, 2)' "$upsert;" >"$work/upsert.sql"
+printf '%s\n' '\set t 1000001' '\set d random(1, 2000)' '\set c random(1, 2)' "$upsert;" >"$work/far.sql"
+printf '%s\n' '\set t 1000002' '\set d random(1, 2000)' '\set c random(1, 2)' "$upsert;" >"$work/limit.sql"
+printf '%s\n' "\\set t random(1, $tenants)" '\set d random(1, 2000)' \
+  "UPDATE %T SET last_seen = now() WHERE tenant_id = bench.tenant(:t) AND device_id = 'u' || :d;" >"$work/heartbeat.sql"
+
+header "Writing one row at a time, watched / unwatched, medians of 3 runs of $seconds s in turn:"
+single 'INSERT, 1 client' '>=0.85' 1 insert
+single 'upsert, 8 clients, 1000 tenants' '>=0.85' 8 upsert
+single 'upsert, 8 clients, one tenant far from its limit' '>=0.75' 8 far
+single 'upsert, 8 clients, one tenant at its limit' '>=0.30' 8 limit
+single 'heartbeat, 8 clients, 1000 tenants' - 8 heartbeat
+echo "  differences from a recount: $(sql -c "SELECT count(*) FROM eiot.check_watch('bench.watched')"); flags of the tenant at its limit: $(sql -c "
+  SELECT count(*) || ', out of turn ' || count(*) FILTER (WHERE kind = before)
+    FROM (SELECT kind, lag(kind, 1, 'cleared') OVER (ORDER BY flag_event_id) AS before FROM eiot.flag_event WHERE tenant_id = bench.tenant(1000002)) e")"
+
+# ---- an hour of heartbeats: every device once in five minutes, and some that come, go and change besides
+
+size="SELECT sum(pg_total_relation_size(c))::bigint / 1024 FROM unnest('{eiot.live_tenant,eiot.live_count,eiot.live_delta}'::regclass[]) c"
+sql -c 'VACUUM FULL eiot.live_tenant' -c 'VACUUM FULL eiot.live_count' -c 'VACUUM FULL eiot.live_delta'
+before=$(sql -c "$size")
+sed "s/%T/bench.watched/g" "$work/upsert.sql" >"$work/run.sql"
+for ((i = 0; i < 12; i++)); do
+  sql -c "UPDATE bench.watched SET last_seen = now() + interval '$((i * 5)) minutes'" -c 'VACUUM bench.watched'
+  pgbench -n -M prepared -c 8 -j 2 -t 1000 -f "$work/run.sql" >/dev/null 2>&1
+  sql -c 'SELECT eiot.refresh()' >/dev/null
+done
+after=$(sql -c "$size")
+header 'After an hour of heartbeats, without autovacuum:'
+row 'size of the counters / before' "$after kB" "$before kB" "$(awk -v a="$after" -v b="$before" 'BEGIN { printf "%.3f", a / b }')" '<=2.00'
+
+# ---- reading
+
+sql -c "SELECT eiot.unwatch('bench.watched')" -c 'DROP TABLE bench.watched, bench.plain CASCADE' -c "DELETE FROM eiot.entitlement WHERE tenant_id > bench.tenant(1000000)" \
+  -c 'DELETE FROM eiot.tenant WHERE tenant_id > bench.tenant(1000000)' >/dev/null
+start=$(date +%s%N)
+sql -c "SELECT eiot.watch('bench.device')" -c 'VACUUM ANALYZE' >/dev/null
+echo "eiot.watch() of $devices devices took $((($(date +%s%N) - start) / 1000000)) ms, VACUUM ANALYZE included"
+differing=$(sql -c "SELECT count(*) FROM eiot.tenant_coverage c FULL JOIN bench.device_coverage d USING (tenant_id)
+  WHERE (c.devices, c.counted, c.capacity, c.gap) IS DISTINCT FROM (d.devices, d.counted, d.capacity, d.gap)")
+echo "Tenants that tenant_coverage and the inventory's view differ on: $differing"
+
+header "Reading $devices devices of $tenants tenants:"
+read -r -a result <<<"$(pair 'RESET ALL' 'SELECT * FROM bench.device_coverage' 'RESET ALL' 'SELECT * FROM eiot.tenant_coverage')"
+row "inventory's coverage view / tenant_coverage, all tenants" "${result[1]} ms" "${result[0]} ms" "${result[2]}" '>=100'
+tenant="\\set i random(1, $tenants)
+SELECT bench.tenant(:i) AS t \\gset"
+printf '%s\n%s;\n' "$tenant" 'SELECT * FROM eiot.tenant_coverage WHERE tenant_id = :t' >"$work/one.sql"
+one=$(pgbench -n -M prepared -T "$seconds" -r -f "$work/one.sql" 2>/dev/null | awk '/^ *[0-9.]+ +([0-9]+ +)?(SELECT|select) / { last = $1 } END { print last }')
+row 'one tenant of tenant_coverage, ms' "$one ms" - "$one" '<=0.300'
+sql -c "DELETE FROM bench.device WHERE abs(hashtext(device_id)) % 10 > 0" -c 'VACUUM ANALYZE' >/dev/null
+read -r -a tenth <<<"$(pair 'RESET ALL' 'SELECT 1' 'RESET ALL' 'SELECT * FROM eiot.tenant_coverage')"
+row 'tenant_coverage of all devices / of a tenth of them' "${result[1]} ms" "${tenth[1]} ms" "$(awk -v a="${result[1]}" -v b="${tenth[1]}" 'BEGIN { printf "%.3f", a / b }')" -
