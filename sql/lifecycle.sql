@@ -340,9 +340,10 @@ BEGIN
              upper(held.valid), later.entitlement_id, later.units, lower(later.valid)),
       format('Decide anew, and change entitlement %s.', later.entitlement_id));
   END IF;
-  IF at >= upper(held.valid) THEN
+  -- An end that a step recorded is a later change, even where this one would still lie before it.
+  IF at >= upper(held.valid) OR held.end_recorded_at IS NOT NULL THEN
     PERFORM eiot.refuse('order_of_time', format('entitlement %s ended at %s', entitlement_id, upper(held.valid)),
-      format('This step is at %s.', at), 'Purchase anew with eiot.purchase.');
+      format('Steps are recorded in the order of their time, and this one is at %s.', at), 'Purchase anew with eiot.purchase.');
   END IF;
   IF NOT held.valid @> at THEN
     PERFORM eiot.refuse('order_of_time', format('entitlement %s begins at %s', entitlement_id, lower(held.valid)),

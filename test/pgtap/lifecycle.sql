@@ -192,6 +192,10 @@ SELECT is(pg_temp.rule_of(format('change_units(%s, 5, %L)', id, at)), 'order_of_
 UPDATE known SET id = eiot.change_units(id, 6, '2026-07-01') WHERE n = 113;
 SELECT results_eq($$SELECT units, valid, source FROM eiot.entitlement WHERE tenant_id = pg_temp.t(113) AND sku_id = pg_temp.sku('addon') ORDER BY valid$$,
                   $$VALUES (4::bigint, tstzrange('2026-01-01', '2026-07-01', '()'), 'manual'), (6, tstzrange('2026-07-01', '2026-12-31', '[]'), 'manual')$$, 'bounds stay what they were');
+INSERT INTO known SELECT 116, eiot.purchase(pg_temp.t(116), 5, 'month', 1, 'EUR', '2026-01-01');
+SELECT is(eiot.change_units(id, 0, '2026-06-01'), NULL, 'an end in June') FROM known WHERE n = 116;
+SELECT is(pg_temp.rule_of(format('change_units(%s, %s, %L)', id, units, at)), 'order_of_time', format('%s units at %s after it was recorded', units, at))
+  FROM known CROSS JOIN (VALUES (0, '2026-05-01'), (9, '2026-05-01'), (0, '2026-06-01'), (9, '2026-06-01')) v(units, at) WHERE n = 116;
 SELECT is(pg_temp.rule_of(format('change_units(%s, 7, ''2026-08-01'')', pg_temp.hold(114, 'addon', 4, state => 'warning'))), 'enabled_alone', 'units in the grace period are not changed');
 SELECT is(pg_temp.rule_of(format('change_units(%s, 7, ''2026-08-01'')', pg_temp.hold(124, 'addon', 4))), 'purchase_needs_p2', 'more of them need Defender for Endpoint P2');
 SELECT is(pg_temp.rule_of(format('change_units(%s, 3, ''2026-08-01'')', pg_temp.hold(124, 'addon', 4))), 'done', 'fewer do not');
