@@ -12,6 +12,11 @@
 #error "eiot needs PostgreSQL 15 or newer"
 #endif
 
+/* The macros of variable-length values have a header of their own since 16. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 /* Soft input errors came with 16. */
 #if PG_VERSION_NUM < 160000
 #define ereturn(escontext, dummy_value, ...) \
@@ -38,6 +43,11 @@
 #define EIOT_MODULE_MAGIC PG_MODULE_MAGIC
 #else
 #define EIOT_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "eiot", .version = EIOT_VERSION)
+#endif
+
+/* A function that does not return is declared so in front since 18. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
 #endif
 
 /* From 19 on the callback's hash value has a type of its own width. */

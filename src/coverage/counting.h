@@ -13,7 +13,7 @@
 
 extern bool find_active_since(TimestampTz as_of, const Interval *inactive_after, TimestampTz *since);
 extern TimestampTz active_until(TimestampTz last_seen, const Interval *inactive_after);
-extern void refuse_count_key(int16 key) pg_attribute_noreturn();
+pg_noreturn extern void refuse_count_key(int16 key);
 
 /* Does a rule, as the set of keys it counts, count the key? */
 static inline bool
