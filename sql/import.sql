@@ -42,7 +42,7 @@ COMMENT ON COLUMN eiot.device_import.tenant_id IS 'The tenant imported for';
 COMMENT ON COLUMN eiot.device_import.rows_read IS 'Rows in the body';
 COMMENT ON COLUMN eiot.device_import.devices IS 'Distinct devices among those that were not rejected';
 COMMENT ON COLUMN eiot.device_import.stored IS 'Devices that were new or changed';
-COMMENT ON COLUMN eiot.device_import.rejected IS 'Rows left to eiot.import_reject';
+COMMENT ON COLUMN eiot.device_import.rejected IS 'Rows left to eiot.import_reject, or in the staging table';
 SELECT pg_catalog.pg_extension_config_dump('eiot.device_import', '');
 SELECT pg_catalog.pg_extension_config_dump('eiot.device_import_device_import_id_seq', '');
 

@@ -175,8 +175,11 @@ BEGIN
     GET DIAGNOSTICS stored = ROW_COUNT;
   END IF;
   rows_read := rows_read + rejected;
+  INSERT INTO eiot.device_import AS i (inventory, tenant_id, rows_read, devices, stored, rejected)
+  VALUES (merge_staged_devices.inventory::text, merge_staged_devices.tenant_id, merge_staged_devices.rows_read,
+          merge_staged_devices.devices, merge_staged_devices.stored, merge_staged_devices.rejected);
   RETURN NEXT;
 END
 $$;
 COMMENT ON FUNCTION eiot.merge_staged_devices(regclass, regclass, uuid, text[], text) IS
-  'Imports the rows of a staging table (of type eiot.staged_device) by the rules of import_device_info, and returns rows read, distinct devices in them, devices stored or changed, rows rejected. columns are those of the inventory that the export brings; the others keep what is stored; null: all. A bad row: with on_error abort 22023 naming it, nothing is imported; with reject it stays in the staging table with its problem. 23503 for an unknown tenant, 42809 for a relation that is no inventory or no staging table, 22023 for an unknown column or on_error';
+  'Imports the rows of a staging table (of type eiot.staged_device) by the rules of import_device_info, and returns rows read, distinct devices in them, devices stored or changed, rows rejected. columns are those of the inventory that the export brings; the others keep what is stored; null: all. A bad row: with on_error abort 22023 naming it, nothing is imported; with reject it stays in the staging table with its problem. Each import is kept in eiot.device_import. 23503 for an unknown tenant, 42809 for a relation that is no inventory or no staging table, 22023 for an unknown column or on_error';
