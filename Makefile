@@ -5,10 +5,10 @@ MODULE_big = eiot
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard $(addprefix src/, *.c access/*.c classify/*.c coverage/*.c proration/*.c watch/*.c))))
 
 # The install script is these files, in this order.
-SQL_PARTS = $(wildcard $(addprefix sql/, \
+SQL_PARTS = $(addprefix sql/, \
 	schema.sql classify.sql oui.sql device_type.sql fingerprint.sql starter_fingerprints.sql \
 	coverage.sql entitlement.sql proration.sql inventory.sql lifecycle.sql timeline.sql charges.sql purchase.sql \
-	import.sql staging.sql watch.sql page.sql report.sql bi.sql access.sql statistics.sql))
+	import.sql staging.sql watch.sql page.sql report.sql bi.sql access.sql statistics.sql)
 
 DATA_built = eiot--$(EXTVERSION).sql
 DATA = $(wildcard sql/updates/eiot--*--*.sql)
@@ -34,6 +34,8 @@ PG_CFLAGS = -Wall -Wextra -Wno-declaration-after-statement
 ifneq ($(HAVE_PGXS),)
 all:
 include $(PGXS)
+# A header's structs go into every object that reads them.
+$(OBJS): $(wildcard src/*.h src/*/*.h)
 # The program has a Makefile of its own.
 all: client
 install: install-client

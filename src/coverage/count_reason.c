@@ -311,9 +311,9 @@ eiot_count_devices_accum(PG_FUNCTION_ARGS)
 
 	/* Which devices count is as good as random, so nothing branches on it. */
 	if (likely(!PG_ARGISNULL(1) && !PG_ARGISNULL(3)))
-		one += is_counted_key(PG_GETARG_INT64(3), PG_GETARG_INT16(1)) &
-			(PG_ARGISNULL(2) | PG_ARGISNULL(4) |
-			 (PG_GETARG_TIMESTAMPTZ(2) >= PG_GETARG_TIMESTAMPTZ(4)));
+		one += (int) is_counted_key(PG_GETARG_INT64(3), PG_GETARG_INT16(1)) &
+			((int) PG_ARGISNULL(2) | (int) PG_ARGISNULL(4) |
+			 (int) (PG_GETARG_TIMESTAMPTZ(2) >= PG_GETARG_TIMESTAMPTZ(4)));
 	PG_RETURN_INT64(add_counts(PG_GETARG_INT64(0), one));
 }
 
