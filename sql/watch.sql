@@ -31,7 +31,8 @@ CREATE TABLE eiot.live_tenant (
   raise_above bigint NOT NULL,
   clear_at bigint NOT NULL,
   flagged boolean NOT NULL DEFAULT false,
-  since timestamptz
+  since timestamptz,
+  count_warning_units boolean NOT NULL DEFAULT true
 ) USING heap WITH (fillfactor = 50);
 COMMENT ON TABLE eiot.live_tenant IS 'Each tenant''s capacity and limits as the commit needs them, and whether it is flagged';
 COMMENT ON COLUMN eiot.live_tenant.tenant_id IS 'Tenant';
@@ -42,6 +43,7 @@ COMMENT ON COLUMN eiot.live_tenant.raise_above IS 'More counted devices than thi
 COMMENT ON COLUMN eiot.live_tenant.clear_at IS 'So many counted devices or fewer clear it';
 COMMENT ON COLUMN eiot.live_tenant.flagged IS 'Is the flag raised?';
 COMMENT ON COLUMN eiot.live_tenant.since IS 'When it was last raised or cleared; null where it never was';
+COMMENT ON COLUMN eiot.live_tenant.count_warning_units IS 'Do units in the grace period cover devices in this capacity?';
 SELECT pg_catalog.pg_extension_config_dump('eiot.live_tenant', '');
 
 CREATE TABLE eiot.live_count (
@@ -379,9 +381,34 @@ END;
 COMMENT ON FUNCTION eiot.live_limits(uuid[], timestamptz, boolean) IS
   'Capacity of those tenants for whose flag units in the grace period count, or do not; when it will be another, and at which counts the flag is raised and cleared';
 
+CREATE FUNCTION eiot.limits_at(tenant_id uuid, as_of timestamptz, OUT capacity bigint, OUT raise_above bigint, OUT clear_at bigint)
+  RETURNS record
+  LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 1000
+  SET search_path = pg_catalog, pg_temp
+  AS $$
+DECLARE
+  alert record;
+BEGIN
+  -- Not eiot.capacity_at, which would be planned anew for each tenant.
+  capacity := COALESCE((SELECT c.capacity FROM eiot.licensed_capacity(limits_at.as_of) c WHERE c.tenant_id = limits_at.tenant_id), 0);
+  SELECT a.raise_at, a.clear_at, a.unit INTO alert FROM eiot.alert a WHERE a.tenant_id = limits_at.tenant_id;
+  raise_above := eiot.alert_limit(limits_at.capacity, alert.raise_at, alert.unit);
+  clear_at := eiot.alert_limit(limits_at.capacity, alert.clear_at, alert.unit);
+END
+$$;
+COMMENT ON FUNCTION eiot.limits_at(uuid, timestamptz) IS
+  'A tenant''s capacity at an instant, and the counts above which its flag is raised and at which it is cleared; computed, not as kept. Null of null';
+
+CREATE FUNCTION eiot.limits_are_pending() RETURNS boolean
+  LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 1 AS 'MODULE_PATHNAME', 'eiot_limits_are_pending';
+COMMENT ON FUNCTION eiot.limits_are_pending() IS
+  'Has this transaction changed anything that a capacity or an alert depends on, so that its commit will look at eiot.live_tenant?';
+
 -- ---- what is read
 
--- Counts that hold for now are taken as they are.  The others are looked for, tenant by tenant: "fresh" tells.
+-- Counts and limits that hold for now are taken as they are; the others are looked for, tenant by tenant: "fresh"
+-- and "limited" tell.  A row of eiot.live_count or eiot.live_delta holds if it was made under the tenant's rule, and
+-- no device that it counts has fallen silent since.
 CREATE VIEW eiot.tenant_coverage WITH (security_invoker = true) AS
   SELECT n.tenant_id,
          n.tenant,
@@ -392,80 +419,83 @@ CREATE VIEW eiot.tenant_coverage WITH (security_invoker = true) AS
          eiot.gap(v.coverage) AS gap,
          NULLIF(eiot.surplus(v.coverage), eiot.unlimited()) AS surplus,
          eiot.utilization(v.coverage) AS utilization,
-         u.under_licensed,
-         CASE WHEN u.under_licensed OPERATOR(pg_catalog.=) COALESCE(n.flagged, false) THEN n.since END AS since
-    FROM (SELECT t.tenant_id,
-                 t.name AS tenant,
-                 r.name IS NOT NULL AS has_rule,
-                 CASE WHEN k.fresh THEN k.devices ELSE (eiot.live_now(t.tenant_id, pg_catalog.now())).devices END AS devices,
-                 CASE WHEN k.fresh THEN k.counted ELSE (eiot.live_now(t.tenant_id, pg_catalog.now())).counted END AS counted,
-                 COALESCE(l.capacity, 0::bigint) AS capacity,
-                 f.flagged,
-                 f.since,
-                 a.raise_at,
-                 a.clear_at,
-                 a.unit
-            FROM eiot.tenant t
-            LEFT JOIN eiot.counting_rule r
-              ON CASE WHEN t.counting_rule IS NULL
-                      THEN r.valid OPERATOR(pg_catalog.@>) CAST(pg_catalog.timezone('UTC', pg_catalog.now()) AS pg_catalog.date)
-                      ELSE r.name OPERATOR(pg_catalog.=) t.counting_rule END
-           CROSS JOIN LATERAL eiot.active_since(pg_catalog.now(), r.inactive_after) s(active_since)
-            LEFT JOIN (SELECT e.tenant_id, eiot.capacity(eiot.coverage_agg(eiot.coverage(0, e.capacity))) AS capacity
-                         FROM eiot.entitlement_capacity e
-                        WHERE e.valid OPERATOR(pg_catalog.@>) pg_catalog.now()
-                        GROUP BY e.tenant_id) l ON l.tenant_id OPERATOR(pg_catalog.=) t.tenant_id
-            -- All that is kept of a tenant, and what it must agree on to be fresh.
-            LEFT JOIN (SELECT b.tenant_id,
-                              pg_catalog.count(*) AS watches,
-                              CAST(pg_catalog.sum(b.devices) AS bigint) AS devices,
-                              CAST(pg_catalog.sum(b.counted) AS bigint) AS counted,
-                              pg_catalog.bool_and(b.right_epoch) AS right_epoch,
-                              pg_catalog.min(b.counted_keys) AS lowest_keys,
-                              pg_catalog.max(b.counted_keys) AS highest_keys,
-                              pg_catalog.min(b.inactive_after) AS shortest,
-                              pg_catalog.max(b.inactive_after) AS longest,
-                              pg_catalog.count(b.inactive_after) AS expiring,
-                              pg_catalog.max(b.active_since) AS active_since,
-                              pg_catalog.min(b.oldest) AS oldest
-                         FROM (SELECT b.tenant_id, b.counted_keys, b.inactive_after, b.active_since,
-                                      b.epoch OPERATOR(pg_catalog.=) w.epoch AND NOT w.stale AS right_epoch,
-                                      b.devices OPERATOR(pg_catalog.+) COALESCE(pg_catalog.sum(d.devices), 0) AS devices,
-                                      b.counted OPERATOR(pg_catalog.+) COALESCE(pg_catalog.sum(d.counted), 0) AS counted,
-                                      LEAST(b.oldest, pg_catalog.min(d.oldest) FILTER (WHERE d.oldest OPERATOR(pg_catalog.>=) b.active_since)) AS oldest
-                                 FROM (SELECT w.watch_id, w.stale, eiot.watch_epoch(w.watch_id) AS epoch
-                                         FROM eiot.watched w OFFSET 0) w
-                                 JOIN eiot.live_count b ON b.watch_id OPERATOR(pg_catalog.=) w.watch_id
-                                 LEFT JOIN eiot.live_delta d
-                                   ON d.tenant_id OPERATOR(pg_catalog.=) b.tenant_id AND d.watch_id OPERATOR(pg_catalog.=) b.watch_id
-                                WHERE w.epoch IS NOT NULL
-                                GROUP BY b.tenant_id, b.watch_id, w.stale, w.epoch) b
-                        GROUP BY b.tenant_id) c ON c.tenant_id OPERATOR(pg_catalog.=) t.tenant_id
-           CROSS JOIN (SELECT pg_catalog.count(*) AS watches FROM eiot.watched w WHERE eiot.watch_epoch(w.watch_id) IS NOT NULL) w
-           CROSS JOIN LATERAL (
-             SELECT COALESCE(c.devices, 0) AS devices,
-                    COALESCE(c.counted, 0) AS counted,
-                    w.watches OPERATOR(pg_catalog.=) 0
-                      OR COALESCE(c.watches OPERATOR(pg_catalog.=) w.watches
-                                  AND c.right_epoch
-                                  AND c.lowest_keys OPERATOR(pg_catalog.=) COALESCE(r.counted_keys, 0)
-                                  AND c.highest_keys OPERATOR(pg_catalog.=) COALESCE(r.counted_keys, 0)
-                                  AND CASE WHEN r.inactive_after IS NULL THEN c.expiring OPERATOR(pg_catalog.=) 0
-                                           ELSE c.expiring OPERATOR(pg_catalog.=) c.watches
-                                                AND c.shortest OPERATOR(pg_catalog.=) r.inactive_after
-                                                AND c.longest OPERATOR(pg_catalog.=) r.inactive_after END
-                                  AND (s.active_since IS NULL
-                                       OR s.active_since OPERATOR(pg_catalog.>=) c.active_since
-                                          AND s.active_since OPERATOR(pg_catalog.<=) c.oldest), false) AS fresh) k
-            LEFT JOIN eiot.live_tenant f ON f.tenant_id OPERATOR(pg_catalog.=) t.tenant_id
-            LEFT JOIN eiot.alert a ON a.tenant_id OPERATOR(pg_catalog.=) t.tenant_id) n
+         n.under_licensed,
+         CASE WHEN n.under_licensed OPERATOR(pg_catalog.=) n.flagged THEN n.since END AS since
+    FROM (SELECT m.tenant_id,
+                 m.tenant,
+                 m.has_rule,
+                 CASE WHEN m.fresh THEN m.devices ELSE COALESCE(a.devices, 0) END AS devices,
+                 CASE WHEN m.fresh THEN m.counted ELSE COALESCE(a.counted, 0) END AS counted,
+                 CASE WHEN m.limited THEN m.capacity ELSE l.capacity END AS capacity,
+                 COALESCE(m.flagged, false) AS flagged,
+                 m.since,
+                 CASE WHEN m.fresh THEN m.counted ELSE COALESCE(a.counted, 0) END OPERATOR(pg_catalog.>)
+                 CASE WHEN COALESCE(m.flagged, false) THEN CASE WHEN m.limited THEN m.clear_at ELSE l.clear_at END
+                      ELSE CASE WHEN m.limited THEN m.raise_above ELSE l.raise_above END END AS under_licensed
+            FROM (SELECT k.tenant_id,
+                         k.tenant,
+                         k.has_rule,
+                         COALESCE(CAST(k.devices AS bigint), 0::bigint) AS devices,
+                         COALESCE(CAST(k.counted AS bigint), 0::bigint) AS counted,
+                         k.watches OPERATOR(pg_catalog.=) w.watches AND COALESCE(k.fresh, true) AS fresh,
+                         COALESCE(w.all_right AND NOT w.pending
+                                  AND f.count_warning_units OPERATOR(pg_catalog.=) w.count_warning_units
+                                  AND f.capacity_from OPERATOR(pg_catalog.<=) pg_catalog.now()
+                                  AND f.due_at OPERATOR(pg_catalog.>) pg_catalog.now(), false) AS limited,
+                         f.capacity,
+                         f.raise_above,
+                         f.clear_at,
+                         f.flagged,
+                         f.since
+                    FROM (SELECT t.tenant_id,
+                                 t.name AS tenant,
+                                 r.name IS NOT NULL AS has_rule,
+                                 pg_catalog.count(k.is_count) AS watches,
+                                 pg_catalog.sum(k.devices) AS devices,
+                                 pg_catalog.sum(k.counted) AS counted,
+                                 pg_catalog.bool_and(k.is_right
+                                                     AND k.counted_keys OPERATOR(pg_catalog.=) COALESCE(r.counted_keys, 0)
+                                                     AND NOT k.inactive_after IS DISTINCT FROM r.inactive_after
+                                                     AND (r.active_since IS NULL
+                                                          OR r.active_since OPERATOR(pg_catalog.>=) k.active_since
+                                                             AND r.active_since OPERATOR(pg_catalog.<=) k.oldest)) AS fresh
+                            FROM eiot.tenant t
+                            -- Once a rule and not once a tenant: no rule has the name ''.
+                            LEFT JOIN (SELECT r.name AS pinned, r.name, r.counted_keys, r.inactive_after,
+                                              eiot.active_since(pg_catalog.now(), r.inactive_after) AS active_since
+                                         FROM eiot.counting_rule r
+                                       UNION ALL
+                                       SELECT '', r.name, r.counted_keys, r.inactive_after,
+                                              eiot.active_since(pg_catalog.now(), r.inactive_after)
+                                         FROM eiot.counting_rule r
+                                        WHERE r.valid OPERATOR(pg_catalog.@>) CAST(pg_catalog.timezone('UTC', pg_catalog.now()) AS pg_catalog.date)) r
+                              ON r.pinned OPERATOR(pg_catalog.=) COALESCE(t.counting_rule, '')
+                            LEFT JOIN (SELECT b.tenant_id, 1 AS is_count, b.devices, b.counted, b.counted_keys, b.inactive_after, b.active_since, b.oldest,
+                                              b.epoch OPERATOR(pg_catalog.=) w.epoch AND NOT w.stale AS is_right
+                                         FROM (SELECT w.watch_id, w.stale, eiot.watch_epoch(w.watch_id) AS epoch FROM eiot.watched w OFFSET 0) w
+                                         JOIN eiot.live_count b ON b.watch_id OPERATOR(pg_catalog.=) w.watch_id
+                                        WHERE w.epoch IS NOT NULL
+                                       UNION ALL
+                                       SELECT d.tenant_id, NULL, d.devices, d.counted, b.counted_keys, b.inactive_after, b.active_since,
+                                              CASE WHEN d.oldest OPERATOR(pg_catalog.<) b.active_since THEN 'infinity' ELSE d.oldest END,
+                                              true
+                                         FROM (SELECT w.watch_id FROM eiot.watched w WHERE eiot.watch_epoch(w.watch_id) IS NOT NULL OFFSET 0) w
+                                         JOIN eiot.live_delta d ON d.watch_id OPERATOR(pg_catalog.=) w.watch_id
+                                         JOIN eiot.live_count b
+                                           ON b.tenant_id OPERATOR(pg_catalog.=) d.tenant_id AND b.watch_id OPERATOR(pg_catalog.=) d.watch_id) k
+                              ON k.tenant_id OPERATOR(pg_catalog.=) t.tenant_id
+                           GROUP BY t.tenant_id, t.name, r.name IS NOT NULL) k
+                   CROSS JOIN (SELECT pg_catalog.count(*) AS watches,
+                                      pg_catalog.bool_and(w.epoch OPERATOR(pg_catalog.=) w.epoch_now AND NOT w.stale) AS all_right,
+                                      eiot.limits_are_pending() AS pending,
+                                      eiot.count_warning_units() AS count_warning_units
+                                 FROM (SELECT w.epoch, w.stale, eiot.watch_epoch(w.watch_id) AS epoch_now FROM eiot.watched w OFFSET 0) w
+                                WHERE w.epoch_now IS NOT NULL) w
+                    LEFT JOIN eiot.live_tenant f ON f.tenant_id OPERATOR(pg_catalog.=) k.tenant_id) m
+            LEFT JOIN LATERAL (SELECT a.devices, a.counted FROM eiot.live_now(m.tenant_id, pg_catalog.now()) a WHERE NOT m.fresh OFFSET 0) a ON true
+            LEFT JOIN LATERAL (SELECT l.capacity, l.raise_above, l.clear_at FROM eiot.limits_at(m.tenant_id, pg_catalog.now()) l WHERE NOT m.limited OFFSET 0) l ON true) n
    CROSS JOIN LATERAL (
-     SELECT CASE WHEN n.has_rule THEN eiot.coverage(n.counted, n.capacity) END AS coverage) v
-   CROSS JOIN LATERAL (
-     SELECT COALESCE(n.counted, 0) OPERATOR(pg_catalog.>)
-            CASE WHEN COALESCE(n.flagged, false)
-                 THEN eiot.alert_limit(n.capacity, n.clear_at, n.unit)
-                 ELSE eiot.alert_limit(n.capacity, n.raise_at, n.unit) END AS under_licensed) u;
+     SELECT CASE WHEN n.has_rule THEN eiot.coverage(n.counted, n.capacity) END AS coverage) v;
 COMMENT ON VIEW eiot.tenant_coverage IS
   'Coverage of every tenant now over all watched inventories, from kept counts: the columns of an inventory''s coverage view, and whether the tenant is flagged as under-licensed';
 COMMENT ON COLUMN eiot.tenant_coverage.tenant_id IS 'Tenant';

@@ -99,6 +99,7 @@
 PG_FUNCTION_INFO_V1(eiot_refresh);
 PG_FUNCTION_INFO_V1(eiot_recount);
 PG_FUNCTION_INFO_V1(eiot_watch_dropped);
+PG_FUNCTION_INFO_V1(eiot_limits_are_pending);
 
 /* Advisory locks of users have 1 or 2 here. */
 #define LOCK_CLASS 0xE107
@@ -368,10 +369,11 @@ static LiveQuery forget_unwatched = {
 };
 
 static LiveQuery set_limits = {
-	.text = "INSERT INTO eiot.live_tenant AS l (tenant_id, capacity, capacity_from, due_at, raise_above, clear_at)"
-	" SELECT n.tenant_id, n.capacity, $2, n.due_at, n.raise_above, n.clear_at FROM eiot.live_limits($1, $2, $3) n"
+	.text = "INSERT INTO eiot.live_tenant AS l (tenant_id, capacity, capacity_from, due_at, raise_above, clear_at, count_warning_units)"
+	" SELECT n.tenant_id, n.capacity, $2, n.due_at, n.raise_above, n.clear_at, $3 FROM eiot.live_limits($1, $2, $3) n"
 	" ON CONFLICT (tenant_id) DO UPDATE SET capacity = EXCLUDED.capacity, capacity_from = EXCLUDED.capacity_from,"
-	" due_at = EXCLUDED.due_at, raise_above = EXCLUDED.raise_above, clear_at = EXCLUDED.clear_at",
+	" due_at = EXCLUDED.due_at, raise_above = EXCLUDED.raise_above, clear_at = EXCLUDED.clear_at,"
+	" count_warning_units = EXCLUDED.count_warning_units",
 	.nargs = 3, .types = {UUIDARRAYOID, TIMESTAMPTZOID, BOOLOID}
 };
 
@@ -1149,6 +1151,13 @@ touch_watch(int64 watch_id)
 	run(&watch_is_stale, values);
 	leave_office(&office);
 	CommandCounterIncrement();
+}
+
+/* limits_are_pending() */
+Datum
+eiot_limits_are_pending(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(ntouched_tenants > 0 || touched_everything || touched_watches != NIL);
 }
 
 /* recount(inventory) */

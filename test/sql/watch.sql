@@ -49,6 +49,54 @@ SELECT eiot.set_alert('11aa0000-0000-4000-8000-000000000002', '5%', '10%');
 SELECT eiot.set_alert('11aa0000-0000-4000-8000-000000000002', 'some', '0');
 SELECT eiot.set_alert('11aa0000-0000-4000-8000-000000000002', '5%', '1');
 
+-- Kept limits are read only where they hold: not those that this transaction changes, nor under another setting.
+CREATE VIEW live.differs AS
+  SELECT c.tenant, c.devices, d.devices AS devices_now, c.counted, d.counted AS counted_now, c.capacity, d.capacity AS capacity_now
+    FROM eiot.tenant_coverage c
+    JOIN live.device_coverage d USING (tenant_id)
+   WHERE (c.devices, c.counted, c.capacity, c.unlimited, c.gap) IS DISTINCT FROM (d.devices, d.counted, d.capacity, d.unlimited, d.gap);
+TABLE live.differs;
+BEGIN;
+SAVEPOINT changed;
+UPDATE eiot.entitlement SET units = 3 WHERE tenant_id = '11aa0000-0000-4000-8000-000000000001';
+SELECT tenant, capacity FROM live.now;
+ROLLBACK TO changed;
+TABLE live.differs;
+INSERT INTO eiot.monitoring_off (tenant_id, valid) VALUES ('11aa0000-0000-4000-8000-000000000001', tstzrange(now(), NULL));
+SELECT tenant, capacity FROM live.now;
+ROLLBACK TO changed;
+SELECT eiot.set_alert('11aa0000-0000-4000-8000-000000000002', 0, 0);
+SELECT tenant, under_licensed FROM live.now;
+ROLLBACK TO changed;
+UPDATE eiot.sku SET devices_per_unit = 7 WHERE sku_id = '06ebc4ee-1bb5-47dd-8120-11324bc54e06';
+SELECT tenant, capacity FROM live.now;
+ROLLBACK TO changed;
+UPDATE eiot.counting_rule SET counted_classes = '{}' WHERE valid @> current_date;
+SELECT tenant, counted FROM live.now;
+ROLLBACK;
+BEGIN;
+UPDATE eiot.entitlement SET state = 'warning' WHERE tenant_id = '11aa0000-0000-4000-8000-000000000001';
+COMMIT;
+SELECT tenant, capacity FROM live.now;
+SET eiot.count_warning_units = off;
+SELECT tenant, capacity FROM live.now;
+TABLE live.differs;
+RESET eiot.count_warning_units;
+UPDATE eiot.entitlement SET state = 'enabled' WHERE tenant_id = '11aa0000-0000-4000-8000-000000000001';
+-- Nor those of another instant, nor those that are due.
+SELECT eiot.refresh(now() + interval '31 days');
+TABLE live.differs;
+SELECT eiot.refresh();
+INSERT INTO eiot.entitlement (tenant_id, sku_id, units, valid) VALUES
+  ('11aa0000-0000-4000-8000-000000000002', 'b2f91841-252f-4765-94c3-75802d7c0ddb', 9, tstzrange(clock_timestamp(), clock_timestamp() + interval '1 s'));
+SELECT tenant, capacity FROM live.now;
+SELECT pg_sleep(1.1);
+SELECT tenant, capacity FROM live.now;
+TABLE live.differs;
+SELECT eiot.refresh();
+TABLE live.differs;
+SELECT * FROM eiot.check_watch('live.device');
+
 -- What cannot be watched.
 SELECT eiot.watch('live.device');
 SELECT eiot.watch('live.now');
