@@ -134,7 +134,7 @@ COMMENT ON FUNCTION eiot.svg_bar(numeric, numeric, numeric) IS
 
 CREATE FUNCTION eiot.svg_chart(kind text, upper bigint[], lower bigint[], id text, title text, description text, first text, last text)
   RETURNS text
-  LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 1000
+  LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 1000
   SET search_path = pg_catalog, pg_temp
   AS $$
 DECLARE
@@ -165,7 +165,7 @@ COMMENT ON FUNCTION eiot.svg_chart(text, bigint[], bigint[], text, text, text, t
   'A chart of one series and what lies below it, the area between them where the first is above; kind coverage or gap; the texts are HTML already';
 
 CREATE FUNCTION eiot.svg_spark(upper bigint[], lower bigint[], title text) RETURNS text
-  LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 1000
+  LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 1000
 BEGIN ATOMIC
   SELECT pg_catalog.format(
            '<svg class="spark" role="img" viewBox="0 0 1000 300" preserveAspectRatio="none"><title>%s</title>'

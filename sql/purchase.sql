@@ -113,7 +113,7 @@ COMMENT ON FUNCTION eiot.what_if(regclass, uuid, uuid, bigint, timestamptz, text
 
 CREATE FUNCTION eiot.offer(prices jsonb, kind text, devices_per_unit bigint,
                            OUT price numeric, OUT minimum bigint, OUT pack bigint, OUT devices bigint)
-  LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 50
+  LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
   AS $$
 DECLARE
@@ -163,7 +163,7 @@ COMMENT ON FUNCTION eiot.offer(jsonb, text, bigint) IS
 
 CREATE FUNCTION eiot.cheapest_mix(gap bigint, prices jsonb,
                                   OUT user_licenses bigint, OUT device_licenses bigint, OUT devices bigint, OUT cost numeric)
-  LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 1000
+  LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 1000
   SET search_path = pg_catalog, pg_temp
   AS $$
 DECLARE

@@ -341,7 +341,7 @@ CREATE FUNCTION eiot.report_key() RETURNS text
 COMMENT ON FUNCTION eiot.report_key() IS 'What the lines of a coverage chart are';
 
 CREATE FUNCTION eiot.report_coverage(series eiot.report_series, place bigint, first text, last text) RETURNS text
-  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1000
+  LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 1000
   RETURN '<figure>'
     || eiot.svg_chart('coverage', (series).counted, (series).capacity, 'c' || place,
          'Devices that count, against what licenses cover',

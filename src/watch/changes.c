@@ -242,6 +242,7 @@ eiot_watch_changed(PG_FUNCTION_ARGS)
 	TupleTableSlot *slot;
 	EState	   *estate = NULL;
 	bool		wrote = false;
+	bool		uneven;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
 		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) || trigger->tg_trigger->tgnargs != 1 ||
@@ -269,11 +270,25 @@ eiot_watch_changed(PG_FUNCTION_ARGS)
 	if (learn_again(&statement))
 		count_changes(&statement, trigger, slot);
 
+	/*
+	 * From 17 or 18 on, what a MERGE inserts into a partitioned table after it
+	 * updated a row stands among the updated rows, too, and not only among the
+	 * inserted ones.  Which rows these are nobody can tell here, but that there
+	 * are some: then the commit counts the tenants anew.
+	 */
+	uneven = trigger->tg_newtable != NULL && trigger->tg_oldtable != NULL &&
+		tuplestore_tuple_count(trigger->tg_newtable) != tuplestore_tuple_count(trigger->tg_oldtable);
+
 	for (TenantCount *tenant = statement.tenants; tenant != NULL; tenant = tenant->next_in_statement)
 	{
 		bool		lowers;
 
 		touch_count(tenant);
+		if (unlikely(uneven))
+		{
+			tenant->still = false;
+			tenant->recount = true;
+		}
 		if (!tenant->known)
 			continue;
 		/* A device may fall silent earlier than anybody knows of. */

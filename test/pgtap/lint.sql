@@ -463,11 +463,14 @@ SELECT is_empty($$
   SELECT DISTINCT signature, lineno, message, detail, query FROM finding WHERE level = 'error' ORDER BY 1, 2
 $$, 'plpgsql_check: no errors');
 
--- Not asked for: that no parameter is a key word; from and to are what a timeline goes between.
+-- Not asked for: that no parameter is a key word; from and to are what a timeline goes between.  Nor the label of
+-- pg_partition_tree(), which is volatile by default and reads nothing but the catalogs.
 SELECT is_empty($$
   SELECT DISTINCT signature, lineno, message, detail, query
     FROM finding
    WHERE level = 'warning' AND message NOT IN ('name of parameter "from" is reserved keyword', 'name of parameter "to" is reserved keyword')
+     AND NOT (message = 'routine is marked as STABLE, but expression is VOLATILE'
+              AND EXISTS (SELECT FROM routine r WHERE r.signature = finding.signature AND r.prosrc LIKE '%pg_partition_tree(%'))
    ORDER BY 1, 2
 $$, 'plpgsql_check: no warnings');
 

@@ -247,7 +247,7 @@ SELECT is(eiot.round_total(total, policy), result, format('%s by %s', total, pol
 CREATE TEMP TABLE form AS
   SELECT DISTINCT policy::eiot.proration_policy AS policy FROM line
   UNION SELECT policy FROM preset
-  UNION SELECT (replace(name, 'openmeter', 'second') || ',scale=1000,tz=America/Argentina/ComodRivadavia,outside=count,ends=inclusive,empty=full,empty_cycle=zero')::eiot.proration_policy FROM preset;
+  UNION SELECT (replace(name, 'openmeter', 'second') || ',scale=1000,tz=America/North_Dakota/New_Salem,outside=count,ends=inclusive,empty=full,empty_cycle=zero')::eiot.proration_policy FROM preset;
 SELECT is((SELECT policy::text FROM form WHERE policy::text::eiot.proration_policy OPERATOR(eiot.<>) policy LIMIT 1), NULL, 'the full form reads back as the same policy');
 SELECT is(count(DISTINCT policy::text), count(*), 'equal policies have the same full form, others another') FROM form;
 SELECT is((SELECT name FROM preset WHERE policy::text NOT LIKE 'unit=%,denominator=%,round=%,scale=%,at=%' LIMIT 1), NULL, 'the full form begins with the five keys that always stand');

@@ -127,6 +127,23 @@ SELECT * FROM eiot.check_watch('live.thing');
 DROP TABLE live.thing;
 TABLE live.now;
 
+-- One MERGE that updates, deletes and inserts, over partitions.
+SET client_min_messages = warning;
+SELECT eiot.create_inventory('live.split', 3);
+SELECT eiot.watch('live.split');
+INSERT INTO live.split (tenant_id, device_id, category, last_seen)
+SELECT '11aa0000-0000-4000-8000-000000000001', 'd' || i, 'IoT', now() FROM generate_series(1, 4) i;
+MERGE INTO live.split t USING (SELECT '11aa0000-0000-4000-8000-000000000001'::uuid AS tenant_id, 'd' || i AS device_id FROM generate_series(1, 6) i) s
+   ON t.tenant_id = s.tenant_id AND t.device_id = s.device_id
+ WHEN MATCHED AND t.device_id = 'd2' THEN DELETE
+ WHEN MATCHED THEN UPDATE SET last_seen = now() - interval '40 days'
+ WHEN NOT MATCHED THEN INSERT (tenant_id, device_id, category, last_seen) VALUES (s.tenant_id, s.device_id, 'IoT', now());
+SELECT * FROM eiot.check_watch('live.split');
+TABLE live.now;
+SELECT eiot.unwatch('live.split');
+DROP TABLE live.split CASCADE;
+RESET client_min_messages;
+
 TRUNCATE live.device;
 TABLE live.now;
 SELECT * FROM eiot.check_watch('live.device');
