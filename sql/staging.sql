@@ -98,7 +98,7 @@ COMMENT ON FUNCTION eiot.judge_staged_devices(regclass) IS
   'Writes into each row of a staging table why it cannot be imported (problem; null where it can), and returns how many cannot. 42809 for a relation that is no staging table, 22004 for null';
 
 CREATE FUNCTION eiot.merge_staged_devices(staging regclass, inventory regclass, tenant_id uuid,
-                                          columns text[] DEFAULT NULL, on_error text DEFAULT 'abort')
+                                          columns text[] DEFAULT NULL, on_error text DEFAULT 'abort', not_staged bigint DEFAULT 0)
   RETURNS TABLE (rows_read bigint, devices bigint, stored bigint, rejected bigint)
   LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 1000000 ROWS 1
   SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO, MDY'
@@ -127,6 +127,11 @@ BEGIN
     RAISE EXCEPTION 'a staging table brings no column %', unknown
       USING ERRCODE = 'invalid_parameter_value',
             HINT = format('Columns are %s.', array_to_string(all_columns, ', '));
+  END IF;
+  IF not_staged IS NULL OR not_staged < 0 OR not_staged > 0 AND on_error = 'abort' THEN
+    RAISE EXCEPTION 'not_staged must be 0, or with on_error ''reject'' a positive number: %', COALESCE(not_staged::text, 'NULL')
+      USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'It is how many rows were rejected before they came to the staging table.';
   END IF;
 
   rejected := eiot.judge_staged_devices(staging);
@@ -174,6 +179,7 @@ BEGIN
     EXECUTE format('%s', eiot.device_upsert(inventory, wanted, source, rows_read > devices)) USING NULL::jsonb, tenant_id;
     GET DIAGNOSTICS stored = ROW_COUNT;
   END IF;
+  rejected := rejected + not_staged;
   rows_read := rows_read + rejected;
   INSERT INTO eiot.device_import AS i (inventory, tenant_id, rows_read, devices, stored, rejected)
   VALUES (merge_staged_devices.inventory::text, merge_staged_devices.tenant_id, merge_staged_devices.rows_read,
@@ -181,5 +187,5 @@ BEGIN
   RETURN NEXT;
 END
 $$;
-COMMENT ON FUNCTION eiot.merge_staged_devices(regclass, regclass, uuid, text[], text) IS
-  'Imports the rows of a staging table (of type eiot.staged_device) by the rules of import_device_info, and returns rows read, distinct devices in them, devices stored or changed, rows rejected. columns are those of the inventory that the export brings; the others keep what is stored; null: all. A bad row: with on_error abort 22023 naming it, nothing is imported; with reject it stays in the staging table with its problem. Each import is kept in eiot.device_import. 23503 for an unknown tenant, 42809 for a relation that is no inventory or no staging table, 22023 for an unknown column or on_error';
+COMMENT ON FUNCTION eiot.merge_staged_devices(regclass, regclass, uuid, text[], text, bigint) IS
+  'Imports the rows of a staging table (of type eiot.staged_device) by the rules of import_device_info, and returns rows read, distinct devices in them, devices stored or changed, rows rejected. columns are those of the inventory that the export brings; the others keep what is stored; null: all. A bad row: with on_error abort 22023 naming it, nothing is imported; with reject it stays in the staging table with its problem. not_staged rows that could not even be staged are counted among those read and rejected. Each import is kept in eiot.device_import. 23503 for an unknown tenant, 42809 for a relation that is no inventory or no staging table, 22023 for an unknown column or on_error, or a not_staged that is negative, null or given with on_error abort';

@@ -128,9 +128,14 @@ ask_password(void)
 static void
 print_notice(void *arg, const PGresult *result)
 {
-	char	   *message = server_message(result);
+	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	char	   *message;
 
 	(void) arg;
+	/* a server that goes down: the error that follows says so */
+	if (state != NULL && strncmp(state, "57P", 3) == 0)
+		return;
+	message = server_message(result);
 	say("%s: %s", PQresultErrorField(result, PG_DIAG_SEVERITY) ? PQresultErrorField(result, PG_DIAG_SEVERITY) : "NOTICE",
 		message);
 	free(message);

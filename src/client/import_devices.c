@@ -302,7 +302,7 @@ import_devices(Options *options)
 	DeviceSink	sink = {.nfiles = options->nfiles, .files = options->files};
 	Tenant		tenant;
 	Scratch		rejects = {0};
-	const char *params[5];
+	const char *params[6];
 	bool		standard_input = false;
 	bool		with_tags = false;
 	Text		columns = {0};
@@ -362,10 +362,11 @@ import_devices(Options *options)
 	params[2] = tenant.id;
 	params[3] = columns.data;
 	params[4] = sink.rejects ? "reject" : "abort";
+	params[5] = format_string("%" PRId64, sink.rejected);
 	if (!PQsendQueryParams(sink.conn,
 						   "SELECT m.rows_read, m.devices, m.stored, m.rejected"
 						   "  FROM eiot.merge_staged_devices($1::pg_catalog.regclass, $2::pg_catalog.regclass, $3::pg_catalog.uuid,"
-						   "                                 $4::pg_catalog.text[], $5) m", 5, NULL, params, NULL, NULL, 0))
+						   "                                 $4::pg_catalog.text[], $5, $6::pg_catalog.int8) m", 6, NULL, params, NULL, NULL, 0))
 		die_of_result(sink.conn, NULL);
 	result = wait_for_result(&sink, "merging");
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)

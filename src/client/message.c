@@ -17,11 +17,16 @@ print_line(const char *format, va_list arguments)
 {
 	static Text line;
 	char	   *text;
+	size_t		length;
 
 	line.length = 0;
 	if (vasprintf(&text, format, arguments) < 0)
 		return;
-	text_add_printable(&line, text, strlen(text));
+	/* libpq's messages end with a line break */
+	length = strlen(text);
+	while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == ' '))
+		length--;
+	text_add_printable(&line, text, length);
 	free(text);
 	progress_clear();
 	fflush(stdout);

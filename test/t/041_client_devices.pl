@@ -177,7 +177,7 @@ is($node->safe_psql('d', q{SELECT string_agg(concat_ws(',', device_id, name, ip)
 # ---- bad input: one line, status 2, and nothing changed
 
 my $good = "Device ID,Last device update,Name\nz,2026-08-01,z\n";
-my $before = state_of($node, 'd', 'asset.device', 'eiot.tenant', 'eiot.import_reject');
+my $before = state_of($node, 'd', 'asset.device', 'eiot.tenant', 'eiot.import_reject', 'eiot.device_import');
 my %bad = (
 	'empty.csv' => [ '', qr/empty\.csv" is empty/ ],
 	'blank.csv' => [ " \n\r\n", qr/is empty/ ],
@@ -266,7 +266,7 @@ fails_with($node, 'd', [ @import, '-U', 'reader', "$dir/1.csv" ], 3, qr/permissi
 $node->safe_psql('d', 'GRANT TEMPORARY ON DATABASE d TO PUBLIC');
 fails_with($node, 'd', [ @import, "$dir/1.csv" ], 3, qr/read-only transaction/, 'a session that may only read',
 	env => { PGOPTIONS => '-c default_transaction_read_only=on' });
-is(state_of($node, 'd', 'asset.device', 'eiot.tenant', 'eiot.import_reject'), $before, 'nothing of all this has changed anything');
+is(state_of($node, 'd', 'asset.device', 'eiot.tenant', 'eiot.import_reject', 'eiot.device_import'), $before, 'nothing of all this has changed anything');
 
 # A manager imports, row-level security and all.
 $node->safe_psql('d', qq{CREATE ROLE manager LOGIN; GRANT USAGE ON SCHEMA asset TO manager; SELECT eiot.grant_access('manager', 'manager', '$tenant'); SELECT eiot.grant_inventory('asset.device', 'manager', 'manager')});
@@ -291,8 +291,11 @@ SKIP:
 my $mixed = write_file("$dir/mixed.csv",
 	"Device ID,Last device update,Name\ngood 1,2026-08-01,a\n,2026-08-01,no id\nbad time,soon,b\nfew,2026-08-01\n=1+1,2126-01-01T00:00:00Z,\"the \"\"future\"\"\"\nlatin,2026-08-01,\xe9\ngood 2,2026-08-02,c\n");
 my $second = write_file("$dir/second.json", qq([\n{"DeviceId":"good 3","Timestamp":"2026-08-01T00:00:00Z"},\n3,\n{"DeviceId":"bad","Timestamp":"2026-08-01T00:00:00Z","IsExcluded":"maybe"}]));
+my $imports = $node->safe_psql('d', 'SELECT max(device_import_id) FROM eiot.device_import');
 is(succeeds($node, 'd', [ @import, '--rejects', "$dir/rejects.csv", $mixed, $second ], 'bad rows among good ones'),
 	"Fabrikam: 10 rows read, 3 devices, 3 stored, 7 rejected\n", 'the good ones are imported');
+is($node->safe_psql('d', "SELECT inventory, tenant_id, imported_by = current_user, rows_read, devices, stored, rejected FROM eiot.device_import WHERE device_import_id > $imports"),
+	"asset.device|$tenant|t|10|3|3|7", 'the import is kept, with the counts that the program tells');
 $node->safe_psql('d', qq{CREATE TABLE reject (file text, line int, reason text, body text); COPY reject FROM '$dir/rejects.csv' (FORMAT csv, HEADER)});
 is($node->safe_psql('d', q{SELECT format('%s:%s: %s', regexp_replace(file, '.*/', ''), line, reason) FROM reject ORDER BY file, line}), <<'END' =~ s/\n\z//r, 'each bad one with its line and reason');
 mixed.csv:3: DeviceId is missing

@@ -27,7 +27,7 @@ sub eiot
 	%ENV = (%ENV, %{ $params{env} }) if $params{env};
 	my ($out, $err) = ('', '');
 	my $in = $params{stdin} // '';
-	IPC::Run::run([ 'eiot', @$args ], '<', \$in, '>', \$out, '2>', \$err, IPC::Run::timeout($params{timeout} // 120));
+	IPC::Run::run([ 'eiot', @$args ], '<', \$in, '>', \$out, '2>', \$err, IPC::Run::timeout($params{timeout} // 60));
 	my $status = $? & 127 ? "signal " . ($? & 127) : $? >> 8;
 	return ($status, $out, $err);
 }
