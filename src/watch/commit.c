@@ -1157,6 +1157,7 @@ touch_watch(int64 watch_id)
 Datum
 eiot_limits_are_pending(PG_FUNCTION_ARGS)
 {
+	(void) fcinfo;
 	PG_RETURN_BOOL(ntouched_tenants > 0 || touched_everything || touched_watches != NIL);
 }
 
