@@ -250,7 +250,7 @@ parse_truth(Value value, char *truth)
 	{
 		const char *word;
 		char		truth;
-	}			words[] = {{"false", 0}, {"true", 1}, {"no", 0}, {"yes", 1}, {"0", 0}, {"1", 1}};
+	}			words[] = {{"false", 0}, {"true", 1}, {"no", 0}, {"yes", 1}, {"0", 0}, {"1", 1}, {"f", 0}, {"t", 1}};
 
 	*truth = 0;
 	if (value.length == 0)
