@@ -723,7 +723,7 @@ decide(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, bool pr
 	PushActiveSnapshot(GetLatestSnapshot());
 	for (int i = 0; i < nitems; i += items[i].ncounts)
 	{
-		read_tenant(ledger, &items[i].tenant, GetActiveSnapshot(), &live);
+		read_tenant(ledger, &items[i].tenant, items[i].count, GetActiveSnapshot(), &live);
 		items[i].stale = now != present || !is_up_to_date(&items[i], &live, now) || is_due(&live, now);
 		any_stale = any_stale || items[i].stale;
 	}
@@ -797,7 +797,7 @@ decide(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, bool pr
 		int64		counted;
 
 		PushActiveSnapshot(GetLatestSnapshot());
-		read_tenant(ledger, &items[i].tenant, GetActiveSnapshot(), &live);
+		read_tenant(ledger, &items[i].tenant, items[i].count, GetActiveSnapshot(), &live);
 		PopActiveSnapshot();
 		for (int j = 0; j < items[i].ncounts; j++)
 		{
@@ -912,7 +912,7 @@ settle_items(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, b
 				TimestampTz now = GetCurrentTimestamp();
 
 				CHECK_FOR_INTERRUPTS();
-				read_tenant(ledger, &items[i].tenant, GetActiveSnapshot(), &live);
+				read_tenant(ledger, &items[i].tenant, items[i].count, GetActiveSnapshot(), &live);
 				far = is_up_to_date(&items[i], &live, now) &&
 					is_far(&items[i], &live, now, others_at_most());
 			}
@@ -940,7 +940,7 @@ settle_items(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, b
 
 			(void) LockAcquire(&tag, ShareLock, false, false);
 			PushActiveSnapshot(GetLatestSnapshot());
-			read_tenant(ledger, &items[i].tenant, GetActiveSnapshot(), &live);
+			read_tenant(ledger, &items[i].tenant, items[i].count, GetActiveSnapshot(), &live);
 			far = is_up_to_date(&items[i], &live, now) &&
 				is_far(&items[i], &live, now, others_at_most());
 			if (!far && is_far(&items[i], &live, now, 0) && is_up_to_date(&items[i], &live, now))
@@ -950,7 +950,7 @@ settle_items(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, b
 
 				PopActiveSnapshot();
 				PushActiveSnapshot(GetLatestSnapshot());
-				read_tenant(ledger, &items[i].tenant, GetActiveSnapshot(), &live);
+				read_tenant(ledger, &items[i].tenant, items[i].count, GetActiveSnapshot(), &live);
 				far = is_up_to_date(&items[i], &live, now) && is_far(&items[i], &live, now, others);
 			}
 			PopActiveSnapshot();

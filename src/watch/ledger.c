@@ -23,6 +23,7 @@
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/procarray.h"
+#include "storage/smgr.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -38,7 +39,8 @@ enum
 	LIVE_TENANT_RAISE_ABOVE,
 	LIVE_TENANT_CLEAR_AT,
 	LIVE_TENANT_FLAGGED,
-	LIVE_TENANT_SINCE
+	LIVE_TENANT_SINCE,
+	LIVE_TENANT_COUNT_WARNING_UNITS
 };
 
 enum
@@ -52,7 +54,8 @@ enum
 	LIVE_COUNT_ACTIVE_SINCE,
 	LIVE_COUNT_OLDEST,
 	LIVE_COUNT_DUE_AT,
-	LIVE_COUNT_EPOCH
+	LIVE_COUNT_EPOCH,
+	LIVE_MAX_COLUMNS = LIVE_COUNT_EPOCH
 };
 
 enum
@@ -115,6 +118,17 @@ close_ledger(Ledger *ledger)
 }
 
 /*
+ * A row that is being looked at, in the page that it lies in.
+ */
+typedef struct LedgerRow
+{
+	Buffer		buffer;
+	HeapTupleData tuple;
+	Datum		values[LIVE_MAX_COLUMNS];
+	bool		nulls[LIVE_MAX_COLUMNS];
+} LedgerRow;
+
+/*
  * A scan by key.  In a serializable transaction our own reading must not count
  * as the user's: nobody would know why transactions that share nothing but a
  * tenant fail.  PostgreSQL takes no predicate locks for snapshots that are none,
@@ -122,10 +136,11 @@ close_ledger(Ledger *ledger)
  */
 typedef struct LedgerScan
 {
+	Relation	heap;
 	IndexScanDesc scan;
-	TupleTableSlot *slot;
+	TupleTableSlot *slot;		/* where tuples are judged here */
 	Snapshot	snapshot;
-	bool		judge;
+	LedgerRow	row;
 } LedgerScan;
 
 static void
@@ -134,6 +149,7 @@ begin_ledger_scan(LedgerScan *scan, Relation heap, Relation index, Snapshot snap
 {
 	ScanKeyData keys[2];
 	int			nkeys = 1;
+	bool		judge = IsolationIsSerializable();
 
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(tenant));
 	if (watch_id != NULL)
@@ -141,32 +157,79 @@ begin_ledger_scan(LedgerScan *scan, Relation heap, Relation index, Snapshot snap
 		ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(*watch_id));
 		nkeys = 2;
 	}
+	Assert(RelationGetDescr(heap)->natts <= LIVE_MAX_COLUMNS);
+	scan->heap = heap;
 	scan->snapshot = snapshot;
-	scan->judge = IsolationIsSerializable();
-	scan->slot = table_slot_create(heap, NULL);
-	scan->scan = eiot_index_beginscan(heap, index, scan->judge ? SnapshotAny : snapshot, nkeys);
+	scan->slot = judge ? table_slot_create(heap, NULL) : NULL;
+	scan->row.buffer = InvalidBuffer;
+	scan->scan = eiot_index_beginscan(heap, index, judge ? SnapshotAny : snapshot, nkeys);
 	index_rescan(scan->scan, keys, nkeys, NULL, 0);
 }
 
+static void
+release_row(LedgerRow *row)
+{
+	if (BufferIsValid(row->buffer))
+		ReleaseBuffer(row->buffer);
+	row->buffer = InvalidBuffer;
+}
+
 static HeapTuple
-next_in_ledger(LedgerScan *scan)
+judge_next(LedgerScan *scan)
 {
 	while (index_getnext_slot(scan->scan, ForwardScanDirection, scan->slot))
 	{
 		BufferHeapTupleTableSlot *slot = (BufferHeapTupleTableSlot *) scan->slot;
+		bool		visible;
 
-		if (scan->judge)
+		LockBuffer(slot->buffer, BUFFER_LOCK_SHARE);
+		visible = HeapTupleSatisfiesVisibility(slot->base.tuple, scan->snapshot, slot->buffer);
+		LockBuffer(slot->buffer, BUFFER_LOCK_UNLOCK);
+		if (visible)
+			return slot->base.tuple;
+	}
+	return NULL;
+}
+
+/*
+ * The next row; its values are good until the one after it.  An ordinary index
+ * scan prunes a page whenever it is fuller than the fillfactor, which pages of
+ * live_delta always are; here that waits until there is little room.
+ */
+static HeapTuple
+next_in_ledger(LedgerScan *scan)
+{
+	LedgerRow  *row = &scan->row;
+	ItemPointer tid;
+	HeapTuple	tuple;
+
+	if (scan->slot != NULL)
+	{
+		tuple = judge_next(scan);
+		if (tuple != NULL)
+			heap_deform_tuple(tuple, RelationGetDescr(scan->heap), row->values, row->nulls);
+		return tuple;
+	}
+	while ((tid = index_getnext_tid(scan->scan, ForwardScanDirection)) != NULL)
+	{
+		ItemPointerData at = *tid;
+		bool		found;
+		bool		all_dead;
+
+		row->buffer = ReleaseAndReadBuffer(row->buffer, scan->heap, ItemPointerGetBlockNumber(&at));
+		if (PageGetHeapFreeSpace(BufferGetPage(row->buffer)) < BLCKSZ / 4)
+			heap_page_prune_opt(scan->heap, row->buffer);
+		LockBuffer(row->buffer, BUFFER_LOCK_SHARE);
+		found = heap_hot_search_buffer(&at, scan->heap, row->buffer, scan->snapshot, &row->tuple, &all_dead, true);
+		LockBuffer(row->buffer, BUFFER_LOCK_UNLOCK);
+		if (found)
 		{
-			bool		visible;
-
-			LockBuffer(slot->buffer, BUFFER_LOCK_SHARE);
-			visible = HeapTupleSatisfiesVisibility(slot->base.tuple, scan->snapshot, slot->buffer);
-			LockBuffer(slot->buffer, BUFFER_LOCK_UNLOCK);
-			if (!visible)
-				continue;
+			row->tuple.t_self = at;
+			heap_deform_tuple(&row->tuple, RelationGetDescr(scan->heap), row->values, row->nulls);
+			return &row->tuple;
 		}
-		slot_getallattrs(scan->slot);
-		return slot->base.tuple;
+		if (!scan->scan->xactStartedInRecovery)
+			scan->scan->kill_prior_tuple = all_dead;
 	}
 	return NULL;
 }
@@ -174,26 +237,60 @@ next_in_ledger(LedgerScan *scan)
 static void
 end_ledger_scan(LedgerScan *scan)
 {
+	release_row(&scan->row);
 	index_endscan(scan->scan);
-	ExecDropSingleTupleTableSlot(scan->slot);
+	if (scan->slot != NULL)
+		ExecDropSingleTupleTableSlot(scan->slot);
 }
 
-#define COLUMN(scan, column) ((scan).slot->tts_values[(column) - 1])
+/*
+ * Is a block there?  Tables get shorter under a lock alone that keeps us out, and
+ * what is known of their size is forgotten by who takes a lock after that.
+ */
+static bool
+has_block(Relation heap, BlockNumber block)
+{
+	BlockNumber known = RelationGetSmgr(heap)->smgr_cached_nblocks[MAIN_FORKNUM];
+
+	return (known != InvalidBlockNumber && block < known) || block < RelationGetNumberOfBlocks(heap);
+}
+
+/*
+ * The version of a row that was found at a place before, without a look at the
+ * index: false if there is none that the snapshot sees.  There may be another
+ * row, so callers compare the key; if that is right so is the row, as no snapshot
+ * sees two of one key.
+ */
+static bool
+fetch_row(LedgerRow *row, Relation heap, ItemPointer at, Snapshot snapshot)
+{
+	if (!ItemPointerIsValid(at) || IsolationIsSerializable() ||
+		!has_block(heap, ItemPointerGetBlockNumber(at)))
+		return false;
+	row->tuple.t_self = *at;
+	if (!heap_fetch(heap, snapshot, &row->tuple, &row->buffer, false))
+		return false;
+	heap_deform_tuple(&row->tuple, RelationGetDescr(heap), row->values, row->nulls);
+	return true;
+}
+
+#define VALUE(row, column) ((row).values[(column) - 1])
+#define COLUMN(scan, column) VALUE((scan).row, column)
 
 static void
-fill_count(LedgerScan *scan, LiveCount *count)
+fill_count(const LedgerRow *row, LiveCount *count)
 {
-	count->watch_id = DatumGetInt64(COLUMN(*scan, LIVE_COUNT_WATCH));
-	count->devices = DatumGetInt64(COLUMN(*scan, LIVE_COUNT_DEVICES));
-	count->counted = DatumGetInt64(COLUMN(*scan, LIVE_COUNT_COUNTED));
-	count->counted_keys = DatumGetInt64(COLUMN(*scan, LIVE_COUNT_COUNTED_KEYS));
-	count->expires = !scan->slot->tts_isnull[LIVE_COUNT_INACTIVE_AFTER - 1];
+	count->watch_id = DatumGetInt64(VALUE(*row, LIVE_COUNT_WATCH));
+	count->devices = DatumGetInt64(VALUE(*row, LIVE_COUNT_DEVICES));
+	count->counted = DatumGetInt64(VALUE(*row, LIVE_COUNT_COUNTED));
+	count->counted_keys = DatumGetInt64(VALUE(*row, LIVE_COUNT_COUNTED_KEYS));
+	count->expires = !row->nulls[LIVE_COUNT_INACTIVE_AFTER - 1];
 	if (count->expires)
-		count->inactive_after = *DatumGetIntervalP(COLUMN(*scan, LIVE_COUNT_INACTIVE_AFTER));
-	count->active_since = DatumGetTimestampTz(COLUMN(*scan, LIVE_COUNT_ACTIVE_SINCE));
-	count->oldest = DatumGetTimestampTz(COLUMN(*scan, LIVE_COUNT_OLDEST));
-	count->due_at = DatumGetTimestampTz(COLUMN(*scan, LIVE_COUNT_DUE_AT));
-	count->epoch = DatumGetInt64(COLUMN(*scan, LIVE_COUNT_EPOCH));
+		count->inactive_after = *DatumGetIntervalP(VALUE(*row, LIVE_COUNT_INACTIVE_AFTER));
+	count->active_since = DatumGetTimestampTz(VALUE(*row, LIVE_COUNT_ACTIVE_SINCE));
+	count->oldest = DatumGetTimestampTz(VALUE(*row, LIVE_COUNT_OLDEST));
+	count->due_at = DatumGetTimestampTz(VALUE(*row, LIVE_COUNT_DUE_AT));
+	count->epoch = DatumGetInt64(VALUE(*row, LIVE_COUNT_EPOCH));
 }
 
 /* The row of eiot.live_count; false if there is none. */
@@ -206,7 +303,7 @@ read_count(Ledger *ledger, const TenantKey *key, Snapshot snapshot, LiveCount *c
 	begin_ledger_scan(&scan, ledger->count, ledger->count_pkey, snapshot, &key->tenant, &key->watch_id);
 	found = next_in_ledger(&scan) != NULL;
 	if (found)
-		fill_count(&scan, count);
+		fill_count(&scan.row, count);
 	end_ledger_scan(&scan);
 	return found;
 }
@@ -223,49 +320,99 @@ add_up(int64 a, int64 b)
 	return sum;
 }
 
-/* All rows of a tenant, and their sums.  live->counts is kept and grows. */
+static void
+fill_tenant(const LedgerRow *row, LiveTenant *live)
+{
+	live->capacity = DatumGetInt64(VALUE(*row, LIVE_TENANT_CAPACITY));
+	live->capacity_from = DatumGetTimestampTz(VALUE(*row, LIVE_TENANT_CAPACITY_FROM));
+	live->due_at = DatumGetTimestampTz(VALUE(*row, LIVE_TENANT_DUE_AT));
+	live->raise_above = DatumGetInt64(VALUE(*row, LIVE_TENANT_RAISE_ABOVE));
+	live->clear_at = DatumGetInt64(VALUE(*row, LIVE_TENANT_CLEAR_AT));
+	live->flagged = DatumGetBool(VALUE(*row, LIVE_TENANT_FLAGGED));
+}
+
+static void
+add_count(LiveTenant *live, const LedgerRow *row)
+{
+	LiveCount  *count;
+
+	if (live->ncounts == live->maxcounts)
+	{
+		live->maxcounts = Max(4, live->maxcounts * 2);
+		live->counts = live->counts == NULL ?
+			palloc(sizeof(LiveCount) * live->maxcounts) :
+			repalloc(live->counts, sizeof(LiveCount) * live->maxcounts);
+	}
+	count = &live->counts[live->ncounts++];
+	fill_count(row, count);
+	live->devices = add_up(live->devices, count->devices);
+	live->counted = add_up(live->counted, count->counted);
+}
+
+/*
+ * All rows of a tenant, and their sums.  live->counts is kept and grows.  What
+ * this backend knows of it, if anything, says where its row was.
+ */
 void
-read_tenant(Ledger *ledger, const pg_uuid_t *tenant, Snapshot snapshot, LiveTenant *live)
+read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapshot snapshot, LiveTenant *live)
 {
 	LedgerScan	scan;
+	LedgerRow	row;
 
-	begin_ledger_scan(&scan, ledger->tenant, ledger->tenant_pkey, snapshot, tenant, NULL);
-	live->exists = next_in_ledger(&scan) != NULL;
-	if (live->exists)
+	live->exists = false;
+	if (known != NULL && fetch_row(&row, ledger->tenant, &known->tenant_row, snapshot))
 	{
-		live->capacity = DatumGetInt64(COLUMN(scan, LIVE_TENANT_CAPACITY));
-		live->capacity_from = DatumGetTimestampTz(COLUMN(scan, LIVE_TENANT_CAPACITY_FROM));
-		live->due_at = DatumGetTimestampTz(COLUMN(scan, LIVE_TENANT_DUE_AT));
-		live->raise_above = DatumGetInt64(COLUMN(scan, LIVE_TENANT_RAISE_ABOVE));
-		live->clear_at = DatumGetInt64(COLUMN(scan, LIVE_TENANT_CLEAR_AT));
-		live->flagged = DatumGetBool(COLUMN(scan, LIVE_TENANT_FLAGGED));
+		live->exists = memcmp(DatumGetUUIDP(VALUE(row, LIVE_TENANT_ID)), tenant, sizeof(pg_uuid_t)) == 0;
+		if (live->exists)
+			fill_tenant(&row, live);
+		release_row(&row);
 	}
-	end_ledger_scan(&scan);
+	if (!live->exists)
+	{
+		HeapTuple	tuple;
+
+		begin_ledger_scan(&scan, ledger->tenant, ledger->tenant_pkey, snapshot, tenant, NULL);
+		tuple = next_in_ledger(&scan);
+		live->exists = tuple != NULL;
+		if (live->exists)
+		{
+			fill_tenant(&scan.row, live);
+			if (known != NULL)
+				known->tenant_row = tuple->t_self;
+		}
+		end_ledger_scan(&scan);
+	}
 
 	live->ncounts = 0;
 	live->devices = 0;
 	live->counted = 0;
-	begin_ledger_scan(&scan, ledger->count, ledger->count_pkey, snapshot, tenant, NULL);
-	while (next_in_ledger(&scan) != NULL)
+	/* Where there is one inventory only, there is no other row to look for. */
+	if (known != NULL && known->key.watch_id == only_watch() &&
+		fetch_row(&row, ledger->count, &known->count_row, snapshot))
 	{
-		LiveCount  *count;
-
-		/* Left behind by an inventory that is gone; the next to count clears it away. */
-		if (epoch_of_watch(DatumGetInt64(COLUMN(scan, LIVE_COUNT_WATCH))) == 0)
-			continue;
-		if (live->ncounts == live->maxcounts)
-		{
-			live->maxcounts = Max(4, live->maxcounts * 2);
-			live->counts = live->counts == NULL ?
-				palloc(sizeof(LiveCount) * live->maxcounts) :
-				repalloc(live->counts, sizeof(LiveCount) * live->maxcounts);
-		}
-		count = &live->counts[live->ncounts++];
-		fill_count(&scan, count);
-		live->devices = add_up(live->devices, count->devices);
-		live->counted = add_up(live->counted, count->counted);
+		if (DatumGetInt64(VALUE(row, LIVE_COUNT_WATCH)) == known->key.watch_id &&
+			memcmp(DatumGetUUIDP(VALUE(row, LIVE_COUNT_TENANT)), tenant, sizeof(pg_uuid_t)) == 0)
+			add_count(live, &row);
+		release_row(&row);
 	}
-	end_ledger_scan(&scan);
+	if (live->ncounts == 0)
+	{
+		HeapTuple	tuple;
+
+		begin_ledger_scan(&scan, ledger->count, ledger->count_pkey, snapshot, tenant, NULL);
+		while ((tuple = next_in_ledger(&scan)) != NULL)
+		{
+			int64		watch_id = DatumGetInt64(COLUMN(scan, LIVE_COUNT_WATCH));
+
+			/* Left behind by an inventory that is gone; the next to count clears it away. */
+			if (epoch_of_watch(watch_id) == 0)
+				continue;
+			add_count(live, &scan.row);
+			if (known != NULL && known->key.watch_id == watch_id)
+				known->count_row = tuple->t_self;
+		}
+		end_ledger_scan(&scan);
+	}
 
 	begin_ledger_scan(&scan, ledger->delta, ledger->delta_pkey, snapshot, tenant, NULL);
 	while (next_in_ledger(&scan) != NULL)
@@ -327,6 +474,58 @@ seen_by_transaction(HeapTuple tuple)
 		!XidInMVCCSnapshot(xmin, GetTransactionSnapshot());
 }
 
+/* Adds to a row of the tenant's deltas; false if somebody else got there first. */
+static bool
+add_to_delta(Ledger *ledger, TenantCount *tenant, LedgerRow *row, HeapTuple old, int64 devices, int64 counted,
+			 TimestampTz oldest)
+{
+	TimestampTz old_oldest = DatumGetTimestampTz(VALUE(*row, LIVE_DELTA_OLDEST));
+	Datum		values[LIVE_DELTA_COLUMNS];
+	bool		nulls[LIVE_DELTA_COLUMNS] = {false};
+	HeapTuple	tuple;
+	TM_FailureData failure;
+	bool		done;
+
+	if (held_by_another(old) || !seen_by_transaction(old))
+		return false;
+	values[LIVE_DELTA_TENANT - 1] = UUIDPGetDatum(&tenant->key.tenant);
+	values[LIVE_DELTA_WATCH - 1] = Int64GetDatum(tenant->key.watch_id);
+	values[LIVE_DELTA_SLOT - 1] = VALUE(*row, LIVE_DELTA_SLOT);
+	values[LIVE_DELTA_DEVICES - 1] =
+		Int64GetDatum(add_up(DatumGetInt64(VALUE(*row, LIVE_DELTA_DEVICES)), devices));
+	values[LIVE_DELTA_COUNTED - 1] =
+		Int64GetDatum(add_up(DatumGetInt64(VALUE(*row, LIVE_DELTA_COUNTED)), counted));
+	values[LIVE_DELTA_OLDEST - 1] =
+		TimestampTzGetDatum(old_oldest < tenant->active_since ? oldest : Min(old_oldest, oldest));
+	tuple = heap_form_tuple(RelationGetDescr(ledger->delta), values, nulls);
+	done = eiot_heap_update(ledger->delta, &old->t_self, tuple, GetCurrentCommandId(true), &failure) == TM_Ok;
+	if (done)
+	{
+		/* Its index entry leads to the new version as well, if that lies in the same page. */
+		if (!HeapTupleIsHeapOnly(tuple))
+			insert_index_entry(ledger, tuple, values);
+		tenant->delta_row = tuple->t_self;
+	}
+	heap_freetuple(tuple);
+	return done;
+}
+
+/* Adds to the row that was written last, without a look at the index. */
+static bool
+add_to_last_delta(Ledger *ledger, TenantCount *tenant, int64 devices, int64 counted, TimestampTz oldest)
+{
+	LedgerRow	row;
+	bool		done = false;
+
+	if (!fetch_row(&row, ledger->delta, &tenant->delta_row, GetActiveSnapshot()))
+		return false;
+	if (DatumGetInt64(VALUE(row, LIVE_DELTA_WATCH)) == tenant->key.watch_id &&
+		memcmp(DatumGetUUIDP(VALUE(row, LIVE_DELTA_TENANT)), &tenant->key.tenant, sizeof(pg_uuid_t)) == 0)
+		done = add_to_delta(ledger, tenant, &row, &row.tuple, devices, counted, oldest);
+	release_row(&row);
+	return done;
+}
+
 /* Adds to the deltas of a tenant, in a row that no other transaction holds. */
 void
 write_delta(Ledger *ledger, TenantCount *tenant, int64 devices, int64 counted, TimestampTz oldest)
@@ -337,57 +536,26 @@ write_delta(Ledger *ledger, TenantCount *tenant, int64 devices, int64 counted, T
 	bool		nulls[LIVE_DELTA_COLUMNS] = {false};
 	HeapTuple	tuple;
 	LedgerScan	scan;
-	bool		done = false;
+	bool		done;
 	bool		taken = false;
 	int64		slot = (int64) U64FromFullTransactionId(GetTopFullTransactionId());
 
 	/* First the row that was written last, then any. */
-	for (int pass = 0; pass < 2 && !done; pass++)
+	PushActiveSnapshot(GetLatestSnapshot());
+	done = add_to_last_delta(ledger, tenant, devices, counted, oldest);
+	if (!done)
 	{
-		HeapTuple	old;
-
-		if (pass == 0 && tenant->last_slot == 0)
-			continue;
-		PushActiveSnapshot(GetLatestSnapshot());
 		begin_ledger_scan(&scan, ledger->delta, ledger->delta_pkey, GetActiveSnapshot(),
 						  &tenant->key.tenant, &tenant->key.watch_id);
-		while (!done && (old = next_in_ledger(&scan)) != NULL)
+		while (!done && (tuple = next_in_ledger(&scan)) != NULL)
 		{
-			int64		this_slot = DatumGetInt64(COLUMN(scan, LIVE_DELTA_SLOT));
-			TimestampTz old_oldest;
-			TM_FailureData failure;
-
-			if (pass == 0 && this_slot != tenant->last_slot)
-				continue;
-			if (this_slot == slot)
+			if (DatumGetInt64(COLUMN(scan, LIVE_DELTA_SLOT)) == slot)
 				taken = true;
-			if (held_by_another(old) || !seen_by_transaction(old))
-				continue;
-
-			old_oldest = DatumGetTimestampTz(COLUMN(scan, LIVE_DELTA_OLDEST));
-			values[LIVE_DELTA_TENANT - 1] = UUIDPGetDatum(&tenant->key.tenant);
-			values[LIVE_DELTA_WATCH - 1] = Int64GetDatum(tenant->key.watch_id);
-			values[LIVE_DELTA_SLOT - 1] = Int64GetDatum(this_slot);
-			values[LIVE_DELTA_DEVICES - 1] =
-				Int64GetDatum(add_up(DatumGetInt64(COLUMN(scan, LIVE_DELTA_DEVICES)), devices));
-			values[LIVE_DELTA_COUNTED - 1] =
-				Int64GetDatum(add_up(DatumGetInt64(COLUMN(scan, LIVE_DELTA_COUNTED)), counted));
-			values[LIVE_DELTA_OLDEST - 1] =
-				TimestampTzGetDatum(old_oldest < tenant->active_since ? oldest : Min(old_oldest, oldest));
-			tuple = heap_form_tuple(desc, values, nulls);
-			if (eiot_heap_update(ledger->delta, &old->t_self, tuple, command, &failure) == TM_Ok)
-			{
-				/* Its index entry leads to the new version as well, if that lies in the same page. */
-				if (!HeapTupleIsHeapOnly(tuple))
-					insert_index_entry(ledger, tuple, values);
-				tenant->last_slot = this_slot;
-				done = true;
-			}
-			heap_freetuple(tuple);
+			done = add_to_delta(ledger, tenant, &scan.row, tuple, devices, counted, oldest);
 		}
 		end_ledger_scan(&scan);
-		PopActiveSnapshot();
 	}
+	PopActiveSnapshot();
 	if (done)
 		return;
 
@@ -406,6 +574,6 @@ write_delta(Ledger *ledger, TenantCount *tenant, int64 devices, int64 counted, T
 	tuple = heap_form_tuple(desc, values, nulls);
 	heap_insert(ledger->delta, tuple, command, 0, NULL);
 	insert_index_entry(ledger, tuple, values);
+	tenant->delta_row = tuple->t_self;
 	heap_freetuple(tuple);
-	tenant->last_slot = slot;
 }

@@ -65,7 +65,11 @@ typedef struct TenantCount
 	bool		expires;		/* false: the rule has no inactive_after */
 	Interval	inactive_after;
 	TimestampTz active_since;
-	int64		last_slot;		/* where this backend wrote last */
+
+	/* Where rows of it were: hints, which are compared with the key and may hold nothing. */
+	ItemPointerData delta_row;	/* that of eiot.live_delta that this backend wrote last */
+	ItemPointerData tenant_row; /* of eiot.live_tenant */
+	ItemPointerData count_row;	/* of eiot.live_count */
 
 	/* The statement */
 	uint64		statement;
@@ -131,6 +135,7 @@ extern Oid	watched_root(int64 watch_id);
 extern int64 watch_of_relation(Oid relid);
 extern int64 watch_epoch(Oid root);
 extern int64 epoch_of_watch(int64 watch_id);
+extern int64 only_watch(void);
 extern bool shortest_inactivity(Interval *inactive_after);
 extern void lock_watched_inventories(void);
 extern void check_watched_inventories(bool recount_partitioned);
@@ -145,7 +150,8 @@ typedef struct Ledger Ledger;
 extern Ledger *open_ledger(bool for_commit);
 extern void close_ledger(Ledger *ledger);
 extern bool read_count(Ledger *ledger, const TenantKey *key, Snapshot snapshot, LiveCount *count);
-extern void read_tenant(Ledger *ledger, const pg_uuid_t *tenant, Snapshot snapshot, LiveTenant *live);
+extern void read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapshot snapshot,
+						LiveTenant *live);
 extern void write_delta(Ledger *ledger, TenantCount *tenant, int64 devices, int64 counted,
 						TimestampTz oldest);
 

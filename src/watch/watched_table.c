@@ -16,8 +16,11 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xlog.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
+#include "catalog/pg_depend.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
@@ -28,6 +31,7 @@
 #include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -56,6 +60,8 @@ static LiveRelations live;
 static bool live_known = false;
 static HTAB *tables = NULL;
 static HTAB *watches = NULL;
+static bool only_known = false;
+static int64 only;
 
 /* The shortest inactive_after of all counting rules. */
 static bool shortest_known = false;
@@ -67,6 +73,7 @@ static void
 relation_changed(Datum arg, Oid relid)
 {
 	(void) arg;
+	only_known = false;
 	if (!OidIsValid(relid) || relid == live.tenant || relid == live.count ||
 		relid == live.delta || relid == live.coverage)
 		live_known = false;
@@ -202,27 +209,15 @@ trigger_function(void)
 						   ObjectIdGetDatum(namespace));
 }
 
-/* Finds the inventories by their triggers: whatever has ours and is no partition. */
 static void
-find_watches(void)
+find_watch_of_trigger(Relation pg_trigger, Oid oid, Oid function)
 {
-	Oid			function = trigger_function();
-	Relation	pg_trigger;
+	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 
-	if (watches == NULL)
-	{
-		HASHCTL		ctl = {.keysize = sizeof(int64), .entrysize = sizeof(KnownWatch)};
-
-		listen_once();
-		watches = hash_create("watched inventories", 16, &ctl, HASH_ELEM | HASH_BLOBS);
-	}
-	if (!OidIsValid(function))
-		return;
-
-	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
-	scan = systable_beginscan(pg_trigger, InvalidOid, false, NULL, 0, NULL);
+	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(oid));
+	scan = systable_beginscan(pg_trigger, TriggerOidIndexId, true, NULL, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_trigger trigger = (Form_pg_trigger) GETSTRUCT(tuple);
@@ -245,7 +240,72 @@ find_watches(void)
 		watch->epoch = watch_epoch(watch->root);
 	}
 	systable_endscan(scan);
+}
+
+/* Finds the inventories by their triggers: whatever has ours and is no partition. */
+static void
+find_watches(void)
+{
+	Oid			function = trigger_function();
+	Relation	pg_trigger;
+	Relation	pg_depend;
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	if (watches == NULL)
+	{
+		HASHCTL		ctl = {.keysize = sizeof(int64), .entrysize = sizeof(KnownWatch)};
+
+		listen_once();
+		watches = hash_create("watched inventories", 16, &ctl, HASH_ELEM | HASH_BLOBS);
+	}
+	if (!OidIsValid(function))
+		return;
+
+	/* By what depends on the function: pg_trigger has no index for it. */
+	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
+	pg_depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(ProcedureRelationId));
+	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(function));
+	scan = systable_beginscan(pg_depend, DependReferenceIndexId, true, NULL, 2, keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend depend = (Form_pg_depend) GETSTRUCT(tuple);
+
+		if (depend->classid == TriggerRelationId)
+			find_watch_of_trigger(pg_trigger, depend->objid, function);
+	}
+	systable_endscan(scan);
+	table_close(pg_depend, AccessShareLock);
 	table_close(pg_trigger, AccessShareLock);
+}
+
+/*
+ * The watch, if there is exactly one, else 0.  Any change of a table may have
+ * made it two.
+ */
+int64
+only_watch(void)
+{
+	if (unlikely(!only_known))
+	{
+		HASH_SEQ_STATUS status;
+		KnownWatch *watch;
+
+		only_known = true;
+		find_watches();
+		only = 0;
+		if (hash_get_num_entries(watches) == 1)
+		{
+			hash_seq_init(&status, watches);
+			while ((watch = hash_seq_search(&status)) != NULL)
+				only = watch->watch_id;
+		}
+	}
+	return only;
 }
 
 static KnownWatch *

@@ -228,5 +228,13 @@ for my $round (1 .. ($ENV{EIOT_LONG} ? 5 : 2))
 	check("after crash $round");
 }
 
+# The sessions above lock rows in any order, and refresh amid a transaction locks tenants before it; but transactions
+# whose rows do not collide never wait in a circle: see 032_watch_deadlock.pl.
+my $deadlocks = () = (my $log = slurp_file($node->logfile)) =~ /ERROR:  deadlock detected/g;
+my %waits;
+$waits{$1}++ while $log =~ /Process \d+ waits for (\w+ on (?:transaction|tuple|speculative token|advisory lock|relation \d+))/g;
+note("$deadlocks deadlocks");
+note("$waits{$_} waits for $_") for sort keys %waits;
+
 $node->stop;
 done_testing();
