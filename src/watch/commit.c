@@ -55,7 +55,8 @@
  * written where nobody else writes, the other tables under the exclusive lock
  * alone, without foreign keys, and an inventory that cannot be locked at once is
  * looked into another time.  (One that has to be counted is waited for: whoever
- * locks two inventories against writers may meet another one doing that.)
+ * locks two inventories against writers may meet another one doing that.  And
+ * refresh() locks when it is called: it belongs in a transaction of its own.)
  *
  * Many tenants.  The shared lock table is bounded, so whoever touches very many
  * tenants takes one lock for all of them.  It is the lock of the view
