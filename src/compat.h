@@ -84,4 +84,10 @@ typedef SysCacheIdentifier SyscacheId;
 #define eiot_owns_relation(relid, role) object_ownercheck(RelationRelationId, relid, role)
 #endif
 
+/*
+ * In 18 (seen in 18.6) a MERGE that inserts into a partitioned table and then
+ * updates shows the inserted row to the triggers in place of the updated one.
+ */
+#define MERGE_MIXES_UP_ROWS (PG_VERSION_NUM >= 180000)
+
 #endif							/* EIOT_COMPAT_H */

@@ -35,6 +35,14 @@ PG_FUNCTION_INFO_V1(eiot_tenant_changed);
 static HTAB *counts = NULL;
 static uint64 statement_number = 0;
 
+/*
+ * Where the server mixes up what a MERGE updates and inserts: the statement, if
+ * it was the last, that updated a partitioned table.  Its trigger for INSERT
+ * comes right after that for UPDATE.  Which rows were mixed up nobody can tell,
+ * but their tenants, which the commit then counts anew.
+ */
+static uint64 updated_partitions = 0;
+
 /* What this backend knows of a tenant; a new entry knows nothing. */
 TenantCount *
 tenant_count(int64 watch_id, const pg_uuid_t *tenant)
@@ -242,7 +250,6 @@ eiot_watch_changed(PG_FUNCTION_ARGS)
 	TupleTableSlot *slot;
 	EState	   *estate = NULL;
 	bool		wrote = false;
-	bool		uneven;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
 		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) || trigger->tg_trigger->tgnargs != 1 ||
@@ -266,29 +273,21 @@ eiot_watch_changed(PG_FUNCTION_ARGS)
 		statement.count_key = ExecPrepareExpr((Expr *) statement.table->count_key, estate);
 	}
 
+	if (MERGE_MIXES_UP_ROWS && TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		recount_tenants_of(updated_partitions);
 	count_changes(&statement, trigger, slot);
 	if (learn_again(&statement))
 		count_changes(&statement, trigger, slot);
-
-	/*
-	 * From 17 or 18 on, what a MERGE inserts into a partitioned table after it
-	 * updated a row stands among the updated rows, too, and not only among the
-	 * inserted ones.  Which rows these are nobody can tell here, but that there
-	 * are some: then the commit counts the tenants anew.
-	 */
-	uneven = trigger->tg_newtable != NULL && trigger->tg_oldtable != NULL &&
-		tuplestore_tuple_count(trigger->tg_newtable) != tuplestore_tuple_count(trigger->tg_oldtable);
+	if (MERGE_MIXES_UP_ROWS)
+		updated_partitions =
+			TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
+			trigger->tg_relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? statement_number : 0;
 
 	for (TenantCount *tenant = statement.tenants; tenant != NULL; tenant = tenant->next_in_statement)
 	{
 		bool		lowers;
 
 		touch_count(tenant);
-		if (unlikely(uneven))
-		{
-			tenant->still = false;
-			tenant->recount = true;
-		}
 		if (!tenant->known)
 			continue;
 		/* A device may fall silent earlier than anybody knows of. */

@@ -219,6 +219,22 @@ touch_count(TenantCount *tenant)
 	tenant->xact_oldest_new = Min(tenant->xact_oldest_new, tenant->oldest_new);
 }
 
+/* The commit counts the tenants anew that a statement touched last; 0: of none. */
+void
+recount_tenants_of(uint64 statement)
+{
+	if (statement == 0)
+		return;
+	for (TenantCount *tenant = touched_counts; tenant != NULL; tenant = tenant->next_in_transaction)
+	{
+		if (tenant->statement == statement)
+		{
+			tenant->still = false;
+			tenant->recount = true;
+		}
+	}
+}
+
 /* The commit looks at a tenant's capacity and rule. */
 void
 touch_tenant(const pg_uuid_t *tenant)

@@ -160,6 +160,7 @@ extern TenantCount *tenant_count(int64 watch_id, const pg_uuid_t *tenant);
 extern void forget_counts(void);
 
 /* commit.c */
+extern void recount_tenants_of(uint64 statement);
 extern void touch_count(TenantCount *tenant);
 extern void touch_tenant(const pg_uuid_t *tenant);
 extern void touch_everything(void);

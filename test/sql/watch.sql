@@ -133,7 +133,7 @@ SELECT eiot.create_inventory('live.split', 3);
 SELECT eiot.watch('live.split');
 INSERT INTO live.split (tenant_id, device_id, category, last_seen)
 SELECT '11aa0000-0000-4000-8000-000000000001', 'd' || i, 'IoT', now() FROM generate_series(1, 4) i;
-MERGE INTO live.split t USING (SELECT '11aa0000-0000-4000-8000-000000000001'::uuid AS tenant_id, 'd' || i AS device_id FROM generate_series(1, 6) i) s
+MERGE INTO live.split t USING (SELECT '11aa0000-0000-4000-8000-000000000001'::uuid AS tenant_id, 'd' || i AS device_id FROM generate_series(1, 6) i ORDER BY i DESC) s
    ON t.tenant_id = s.tenant_id AND t.device_id = s.device_id
  WHEN MATCHED AND t.device_id = 'd2' THEN DELETE
  WHEN MATCHED THEN UPDATE SET last_seen = now() - interval '40 days'
