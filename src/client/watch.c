@@ -202,6 +202,8 @@ watch(Options *options)
 			if (interrupted)
 				break;
 			error = copy_string(PQerrorMessage(conn));
+			for (size_t n = strlen(error); n > 0 && error[n - 1] == '\n';)
+				error[--n] = '\0';
 			forget_cancel();
 			PQfinish(conn);
 			conn = NULL;
