@@ -101,7 +101,10 @@ SELECT is(got, 'infinity'::timestamptz, what)
 
 SELECT is_empty($$
   SELECT a.at
-    FROM (SELECT timestamptz '2020-01-01' + random() * interval '10 years' AS at FROM generate_series(1, 200)) a
+    FROM (SELECT timestamptz '2020-01-01' + random() * interval '10 years' AS at FROM generate_series(1, 200)
+          UNION ALL
+          SELECT lower(r.valid)::timestamptz + i * interval '1 microsecond' FROM eiot.counting_rule r, generate_series(-1, 1) i
+           WHERE lower(r.valid) BETWEEN '2020-01-02' AND '2030-01-01') a
    WHERE eiot.next_rule_change(a.at) IS DISTINCT FROM (
      SELECT min(d.day) FROM generate_series(timestamptz '2020-01-01', '2031-01-01', '1 day') d(day)
       WHERE d.day > a.at
