@@ -316,14 +316,21 @@ CREATE FUNCTION eiot.live_now(tenant_id uuid, as_of timestamptz, OUT devices big
   SET search_path = pg_catalog, pg_temp
   AS $$
 DECLARE
-  rule CONSTANT eiot.counting_rule := eiot.counting_rule_of(live_now.tenant_id, live_now.as_of);
-  active_since CONSTANT timestamptz := eiot.active_since(live_now.as_of, rule.inactive_after);
+  rule record;
+  active_since timestamptz;
   watch record;
   more_devices bigint;
   more_counted bigint;
 BEGIN
   devices := 0;
   counted := 0;
+  -- Not eiot.counting_rule_of, which would be planned anew for each tenant.
+  SELECT r.counted_keys, r.inactive_after INTO rule
+    FROM eiot.tenant t
+    JOIN eiot.counting_rule r
+      ON CASE WHEN t.counting_rule IS NULL THEN r.valid @> (live_now.as_of AT TIME ZONE 'UTC')::date ELSE r.name = t.counting_rule END
+   WHERE t.tenant_id = live_now.tenant_id;
+  active_since := eiot.active_since(live_now.as_of, rule.inactive_after);
   FOR watch IN
     SELECT w.watch_id, b.devices + d.devices AS devices, b.counted + d.counted AS counted, b.counted_keys, b.active_since,
            LEAST(b.oldest, d.oldest) AS oldest,
