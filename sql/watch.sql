@@ -190,7 +190,7 @@ COMMENT ON FUNCTION eiot.silent_at(timestamptz, interval) IS
 CREATE FUNCTION eiot.refresh(as_of timestamptz DEFAULT pg_catalog.now()) RETURNS bigint
   LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE COST 10000 AS 'MODULE_PATHNAME', 'eiot_refresh';
 COMMENT ON FUNCTION eiot.refresh(timestamptz) IS
-  'Raises and clears the flags that time alone has made due, and returns how many; looks at those tenants alone for which something is due. 42501 without the right to UPDATE eiot.live_tenant; null of null';
+  'Has the commit raise and clear the flags that time alone has made due, and returns how many as things stand; looks at those tenants alone for which something is due. 42501 without the right to UPDATE eiot.live_tenant, 22008 for infinity, 25006 where nothing may be written; null of null';
 
 CREATE FUNCTION eiot.watch_dropped() RETURNS event_trigger
   LANGUAGE c VOLATILE PARALLEL UNSAFE COST 10 AS 'MODULE_PATHNAME', 'eiot_watch_dropped';

@@ -55,8 +55,12 @@
  * written where nobody else writes, the other tables under the exclusive lock
  * alone, without foreign keys, and an inventory that cannot be locked at once is
  * looked into another time.  (One that has to be counted is waited for: whoever
- * locks two inventories against writers may meet another one doing that.  And
- * refresh() locks when it is called: it belongs in a transaction of its own.)
+ * locks two inventories against writers may meet another one doing that.)
+ * refresh() is no exception.  A lock taken when it is called would be held while
+ * the rest of its transaction waits for rows, whose holders may wait for that lock
+ * at their commit; and there is no way to let go of it before the flags that it
+ * wrote are committed.  So it asks its own commit, and says what that would do as
+ * things stand.
  *
  * Many tenants.  The shared lock table is bounded, so whoever touches very many
  * tenants takes one lock for all of them.  It is the lock of the view
@@ -116,6 +120,8 @@ static int	ntouched_tenants = 0;
 static int	maxtouched_tenants = 0;
 static bool touched_everything = false;
 static List *touched_watches = NIL; /* of pointers to int64 */
+static bool refresh_wanted = false;
+static TimestampTz refresh_as_of;	/* 0: the present */
 
 /* One tenant of those to see to. */
 typedef struct LiveItem
@@ -173,6 +179,7 @@ forget_transaction(void)
 	touched_counts = NULL;
 	ntouched_tenants = 0;
 	touched_everything = false;
+	refresh_wanted = false;
 	if (touched_watches != NIL)
 	{
 		list_free_deep(touched_watches);
@@ -263,6 +270,15 @@ touch_everything(void)
 	touched_everything = true;
 }
 
+/* The commit sees to what is due, or to everybody if it is to decide for another instant. */
+static void
+touch_due(TimestampTz as_of)
+{
+	listen_to_transactions();
+	refresh_wanted = true;
+	refresh_as_of = as_of;
+}
+
 /* ---- SQL, with the rights of who owns the bookkeeping */
 
 typedef struct Office
@@ -271,6 +287,14 @@ typedef struct Office
 	int			security_context;
 	int			guc_level;
 } Office;
+
+/* Do units in the grace period cover devices?  Until leave_office(). */
+static void
+set_count_warning_units(bool on)
+{
+	(void) set_config_option("eiot.count_warning_units", on ? "on" : "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
 
 /* From here to leave_office() we are the owner of the bookkeeping, within SPI. */
 static void
@@ -289,8 +313,7 @@ enter_office(Office *office)
 	SetUserIdAndSecContext(owner, office->security_context | SECURITY_LOCAL_USERID_CHANGE);
 	office->guc_level = NewGUCNestLevel();
 	/* Whose turn it is must not depend on who commits. */
-	(void) set_config_option("eiot.count_warning_units", "on", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	set_count_warning_units(true);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 }
@@ -358,6 +381,15 @@ static LiveQuery due_tenants = {
 	.text = "SELECT l.tenant_id FROM eiot.live_tenant l WHERE l.due_at OPERATOR(pg_catalog.<=) $1"
 	" UNION SELECT b.tenant_id FROM eiot.live_count b WHERE b.due_at OPERATOR(pg_catalog.<=) $1",
 	.nargs = 1, .types = {TIMESTAMPTZOID}
+};
+
+/* $1 tenants, $2 as_of, $3 count_warning_units */
+static LiveQuery flags_due = {
+	.text = "SELECT pg_catalog.count(*) FROM eiot.live_limits($1, $2, $3) n"
+	" LEFT JOIN eiot.live_tenant l ON l.tenant_id OPERATOR(pg_catalog.=) n.tenant_id"
+	" CROSS JOIN LATERAL eiot.live_now(n.tenant_id, $2) c"
+	" WHERE CASE WHEN l.flagged THEN c.counted OPERATOR(pg_catalog.<=) n.clear_at ELSE c.counted OPERATOR(pg_catalog.>) n.raise_above END",
+	.nargs = 3, .types = {UUIDARRAYOID, TIMESTAMPTZOID, BOOLOID}
 };
 
 static LiveQuery all_watches = {
@@ -718,9 +750,9 @@ bring_watch_up_to_date(int64 watch_id, int64 epoch, LiveItem *items, int nitems,
 
 /*
  * Brings everything that is stale up to date, and decides.  The exclusive locks
- * are held.  Returns how many flags were raised and cleared.
+ * are held.
  */
-static int
+static void
 decide(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, bool preparing)
 {
 	TimestampTz clock = GetCurrentTimestamp();
@@ -730,7 +762,6 @@ decide(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, bool pr
 	LiveTenant	live = {0};
 	Office		office;
 	bool		any_stale = false;
-	int			nflags = 0;
 
 	/* Counts are kept for the present, whatever instant was asked for. */
 	if (now > clock || now < GetCurrentTransactionStartTimestamp())
@@ -797,12 +828,10 @@ decide(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, bool pr
 			values[1] = TimestampTzGetDatum(now);
 			values[2] = BoolGetDatum(true);
 			run(&set_limits, values);
-			(void) set_config_option("eiot.count_warning_units", "off", PGC_USERSET, PGC_S_SESSION,
-									 GUC_ACTION_SAVE, true, 0, false);
+			set_count_warning_units(false);
 			values[2] = BoolGetDatum(false);
 			run(&set_limits, values);
-			(void) set_config_option("eiot.count_warning_units", "on", PGC_USERSET, PGC_S_SESSION,
-									 GUC_ACTION_SAVE, true, 0, false);
+			set_count_warning_units(true);
 			if (now != present)
 				run(&due_at_once, values);
 		}
@@ -837,17 +866,13 @@ decide(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, bool pr
 			counted = result_int64(0, 2);
 		}
 		if (live.flagged ? counted <= live.clear_at : counted > live.raise_above)
-		{
 			flag(&items[i], &live, counted, now, preparing);
-			nflags++;
-		}
 	}
 	if (all_of_them)
 		run(&forget_unwatched, NULL);
 	leave_office(&office);
 	close_ledger(ledger);
 	CommandCounterIncrement();
-	return nflags;
 }
 
 /* ---- locks */
@@ -904,7 +929,7 @@ sort_items(LiveItem *items, int nitems)
 /*
  * Locks the tenants, shared where that is enough, and sees to the others.
  */
-static int
+static void
 settle_items(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, bool preparing)
 {
 	const LiveRelations *live_rels = live_relations(false);
@@ -936,11 +961,12 @@ settle_items(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, b
 			PopActiveSnapshot();
 			close_ledger(ledger);
 			if (far)
-				return 0;
+				return;
 			UnlockRelationOid(live_rels->coverage, ShareLock);
 		}
 		LockRelationOid(live_rels->coverage, ExclusiveLock);
-		return decide(items, nitems, as_of, all_of_them, preparing);
+		decide(items, nitems, as_of, all_of_them, preparing);
+		return;
 	}
 
 	LockRelationOid(live_rels->coverage, RowShareLock);
@@ -986,7 +1012,7 @@ settle_items(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, b
 	}
 	close_ledger(ledger);
 	if (nexclusive == 0)
-		return 0;
+		return;
 	if (nexclusive < nitems)
 	{
 		int			n = 0;
@@ -1003,7 +1029,7 @@ settle_items(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, b
 			i += ncounts;
 		}
 	}
-	return decide(items, nexclusive, as_of, false, preparing);
+	decide(items, nexclusive, as_of, false, preparing);
 }
 
 /* ---- the commit */
@@ -1067,6 +1093,19 @@ add_found(LiveItem **items, int *nitems, int *maxitems, LiveQuery *query, Datum 
 	leave_office(&office);
 }
 
+/* Adds those that are due; another instant than now, which is 0, has a verdict of its own on everybody. */
+static void
+add_due(LiveItem **items, int *nitems, int *maxitems, TimestampTz as_of)
+{
+	Datum		values[1];
+
+	values[0] = TimestampTzGetDatum(GetCurrentTimestamp());
+	if (as_of == 0)
+		add_found(items, nitems, maxitems, &due_tenants, values);
+	else
+		add_found(items, nitems, maxitems, &all_tenants, NULL);
+}
+
 /* Is anything watched?  Then also whether counts of all tenants have to be made anew. */
 static bool
 anything_watched(bool *unknown_epoch)
@@ -1103,7 +1142,7 @@ settle(bool preparing)
 	bool		all_of_them = touched_everything || touched_watches != NIL;
 	bool		unknown_epoch;
 
-	if (likely(touched_counts == NULL && ntouched_tenants == 0 && !all_of_them))
+	if (likely(touched_counts == NULL && ntouched_tenants == 0 && !all_of_them && !refresh_wanted))
 		return;
 	if (live_relations(true) == NULL)
 		return;
@@ -1113,7 +1152,7 @@ settle(bool preparing)
 	 * order that they like.  Restored counts and flags are left as they are until
 	 * all is there: everybody reads past counts of another epoch.
 	 */
-	if (!row_security && (!anything_watched(&unknown_epoch) || unknown_epoch))
+	if (!row_security && !refresh_wanted && (!anything_watched(&unknown_epoch) || unknown_epoch))
 		return;
 
 	context = AllocSetContextCreate(TopTransactionContext, "live coverage", ALLOCSET_DEFAULT_SIZES);
@@ -1126,13 +1165,16 @@ settle(bool preparing)
 		if (all_of_them || !is_heartbeat(change, lately))
 			add_item(&items, &nitems, &maxitems, &change->key.tenant, change, false);
 	}
-	if (ntouched_tenants > 0 || all_of_them)
+	if (ntouched_tenants > 0 || all_of_them || refresh_wanted)
 	{
 		/* Without a watch nothing is kept, so there is nothing to see to. */
-		if (touched_watches != NIL || anything_watched(&unknown_epoch))
+		if (anything_watched(&unknown_epoch) || touched_watches != NIL)
 		{
+			all_of_them = all_of_them || (refresh_wanted && unknown_epoch);
 			if (all_of_them)
 				add_found(&items, &nitems, &maxitems, &all_tenants, NULL);
+			else if (refresh_wanted)
+				add_due(&items, &nitems, &maxitems, refresh_as_of);
 			for (int i = 0; i < ntouched_tenants; i++)
 				add_item(&items, &nitems, &maxitems, &touched_tenants[i], NULL, true);
 		}
@@ -1140,7 +1182,7 @@ settle(bool preparing)
 			all_of_them = false;
 	}
 	if (nitems > 0 || all_of_them)
-		(void) settle_items(items, nitems, 0, all_of_them, preparing);
+		settle_items(items, nitems, refresh_wanted ? refresh_as_of : 0, all_of_them, preparing);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 }
@@ -1242,19 +1284,21 @@ eiot_watch_dropped(PG_FUNCTION_ARGS)
 	PG_RETURN_NULL();
 }
 
-/* refresh(as_of) */
+/* refresh(as_of): what the commit would do, as things stand */
 Datum
 eiot_refresh(PG_FUNCTION_ARGS)
 {
 	TimestampTz as_of = PG_GETARG_TIMESTAMPTZ(0);
+	TimestampTz clock = GetCurrentTimestamp();
 	const LiveRelations *live = live_relations(false);
 	AclResult	allowed = pg_class_aclcheck(live->tenant, GetUserId(), ACL_UPDATE);
-	LiveItem	   *items = NULL;
+	LiveItem   *items = NULL;
 	int			nitems = 0;
 	int			maxitems = 0;
-	int			nflags = 0;
+	int64		nflags = 0;
 	bool		unknown_epoch;
-	Datum		values[1];
+	Office		office;
+	Datum		values[3];
 
 	if (allowed != ACLCHECK_OK)
 		aclcheck_error(allowed, OBJECT_TABLE, "live_tenant");
@@ -1262,20 +1306,34 @@ eiot_refresh(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("as_of must be an instant")));
+	PreventCommandIfReadOnly("eiot.refresh()");
+	PreventCommandDuringRecovery("eiot.refresh()");
 	if (!anything_watched(&unknown_epoch))
 		PG_RETURN_INT64(0);
 
+	/* Within this transaction it is now. */
+	if (as_of <= clock && as_of >= GetCurrentTransactionStartTimestamp())
+		as_of = 0;
+	touch_due(as_of);
+
 	if (unknown_epoch)
 		add_found(&items, &nitems, &maxitems, &all_tenants, NULL);
-	else if (as_of > GetCurrentTimestamp() || as_of < GetCurrentTransactionStartTimestamp())
-		/* Another instant than now has a verdict of its own on everybody. */
-		add_found(&items, &nitems, &maxitems, &all_tenants, NULL);
 	else
+		add_due(&items, &nitems, &maxitems, as_of);
+	if (nitems == 0)
+		PG_RETURN_INT64(0);
+	sort_items(items, nitems);
+	enter_office(&office);
+	values[0] = uuid_array(items, nitems, false);
+	values[1] = TimestampTzGetDatum(as_of == 0 ? clock : as_of);
+	for (int units = 0; units < 2; units++)
 	{
-		values[0] = TimestampTzGetDatum(as_of);
-		add_found(&items, &nitems, &maxitems, &due_tenants, values);
+		set_count_warning_units(units != 0);
+		values[2] = BoolGetDatum(units != 0);
+		run(&flags_due, values);
+		nflags += result_int64(0, 1);
 	}
-	if (nitems > 0)
-		nflags = settle_items(items, nitems, as_of, unknown_epoch, false);
+	leave_office(&office);
+	pfree(items);
 	PG_RETURN_INT64(nflags);
 }

@@ -160,5 +160,9 @@ SELECT eiot.unwatch('asset.device'), eiot.unwatch('asset.split') \g /dev/null
 SELECT is_empty($$SELECT * FROM eiot.watched_inventory w WHERE w.inventory IS NOT NULL$$, 'unwatched');
 SELECT is_empty($$SELECT t.tgname FROM pg_trigger t WHERE t.tgname LIKE 'eiot_watch%'$$, 'no trigger is left');
 
+-- The commit could not do what was asked for.
+SET TRANSACTION READ ONLY;
+SELECT throws_ok('SELECT eiot.refresh()', '25006', NULL, 'refresh where nothing may be written');
+
 SELECT * FROM finish();
 ROLLBACK;

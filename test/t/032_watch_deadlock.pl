@@ -26,24 +26,53 @@ SELECT eiot.create_inventory('asset.device'), eiot.create_inventory('asset.split
 SELECT eiot.watch('asset.device'), eiot.watch('asset.split');
 });
 
-# Each session has devices of its own, so that no two wait for a row: a device counts, or does not, by chance.
-my $touch = "INSERT INTO %s (tenant_id, device_id, category, last_seen) VALUES (asset.tenant(:%s), 'c' || :client_id, (ARRAY['IoT', 'Network device'])[:c%d], now()) "
+# Each session has devices of its own: a device counts, or does not, by chance.  Some tenants are due all the time, so that
+# refresh() has something to lock.
+my $device = "INSERT INTO %s (tenant_id, device_id, category, last_seen) VALUES (asset.tenant(:%s), %s, (ARRAY['IoT', 'Network device'])[:c%d], now()) "
   . "ON CONFLICT (tenant_id, device_id) DO UPDATE SET category = EXCLUDED.category;\n";
-my $script = "$PostgreSQL::Test::Utils::tmp_check/orders.sql";
-append_to_file($script,
-	join('', map { "\\set c$_ random(1, 2)\n" } 1 .. 4)
-	  . "\\set a random(1, $tenants)\n\\set b 1 + (:a + random(0, $tenants - 2)) % $tenants\n\\set c random(1, $tenants)\nBEGIN;\n"
-	  . sprintf($touch, 'asset.device', 'a', 1) . sprintf($touch, 'asset.split', 'b', 2)
-	  . sprintf($touch, 'asset.device', 'c', 3) . sprintf($touch, 'asset.split', 'a', 4) . "COMMIT;\n");
+my $refresh = "SELECT eiot.refresh();\n";
+my ($own, $shared) = ("'c' || :client_id", "'s'");
 
-for my $case ([ 'far from their limits', 1_000_000 ], [ 'at their limits', 6 ])
+# A script for pgbench of one transaction.
+sub script
 {
-	my ($where, $units) = @$case;
+	my ($name, @statements) = @_;
+	my $file = "$PostgreSQL::Test::Utils::tmp_check/$name.sql";
+	append_to_file($file,
+		join('', map { "\\set c$_ random(1, 2)\n" } 1 .. 4)
+		  . "\\set a random(1, $tenants)\n\\set b 1 + (:a + random(0, $tenants - 2)) % $tenants\n\\set c random(1, $tenants)\n"
+		  . join('', 'BEGIN;' . "\n", @statements, "COMMIT;\n"));
+	return $file;
+}
+
+# No two sessions wait for a row: then they wait for tenants alone.
+my $orders = script('orders',
+	sprintf($device, 'asset.device', 'a', $own, 1), sprintf($device, 'asset.split', 'b', $own, 2),
+	sprintf($device, 'asset.device', 'c', $own, 3), sprintf($device, 'asset.split', 'a', $own, 4));
+my $refreshing = script('refreshing',
+	sprintf($device, 'asset.device', 'a', $own, 1), $refresh, sprintf($device, 'asset.split', 'b', $own, 2),
+	$refresh, sprintf($device, 'asset.device', 'c', $own, 3));
+# They wait for one row, after a refresh or with one.
+my $row_last = script('row_last', $refresh, sprintf($device, 'asset.device', 'a', $own, 1), $refresh,
+	sprintf($device =~ s/:%s/%s/r, 'asset.device', '1', $shared, 2));
+my $row_first = script('row_first', sprintf($device =~ s/:%s/%s/r, 'asset.device', '1', $shared, 1), $refresh,
+	sprintf($device, 'asset.split', 'b', $own, 2));
+# Makes every tenant due.
+my $due = script('due', "SELECT eiot.refresh(now() + interval '1 hour');\n");
+
+for my $case (
+	[ 'far from their limits', 1_000_000, $orders ],
+	[ 'at their limits', 6, $orders ],
+	[ 'refresh amid transactions', 6, $refreshing, "$due\@1" ],
+	[ 'refresh amid transactions that wait for a row', 6, $refreshing, $row_last, $row_first, "$due\@1" ])
+{
+	my ($where, $units, @scripts) = @$case;
 	$node->safe_psql('d', qq{
 		DELETE FROM eiot.entitlement;
 		INSERT INTO eiot.entitlement (tenant_id, sku_id, units)
 		SELECT tenant_id, 'b2f91841-252f-4765-94c3-75802d7c0ddb', $units FROM eiot.tenant});
-	my ($out, $err) = run_command([ 'pgbench', '-n', '-c', '8', '-j', '2', '-T', $seconds, '-f', $script, $node->connstr('d') ]);
+	my ($out, $err) = run_command(
+		[ 'pgbench', '-n', '-c', '8', '-j', '2', '-T', $seconds, (map { ('-f', /\@/ ? $_ : "$_\@4") } @scripts), $node->connstr('d') ]);
 	my ($failed) = $out =~ /number of failed transactions: (\d+)/;
 	my ($done) = $out =~ /transactions actually processed: (\d+)/;
 	cmp_ok($done // 0, '>', 100, "$where: transactions over tenants in any order");
