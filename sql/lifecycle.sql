@@ -387,7 +387,27 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eiot.replace_entitlement(eiot.entitlement, bigint, bigint, timestamptz) IS
-  'Closes an entitlement at an instant, opens one with other units that is otherwise the same, and returns its entitlement_id';
+  'Closes an entitlement at an instant, opens one with these units and the price of the row given, and returns its entitlement_id';
+
+CREATE FUNCTION eiot.check_not_fixed(held eiot.entitlement) RETURNS void
+  LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 20
+  SET search_path = pg_catalog, pg_temp
+  AS $$
+DECLARE
+  kind text := (SELECT s.kind FROM eiot.sku s WHERE s.sku_id = held.sku_id);
+BEGIN
+  IF kind = 'trial' THEN
+    PERFORM eiot.refuse('trial_is_fixed', format('entitlement %s is a trial', held.entitlement_id),
+      'The size of a trial is that of the counting rule at its start, and it costs nothing.', 'Purchase standalone licenses with eiot.purchase.');
+  END IF;
+  IF kind = 'legacy_plan' THEN
+    PERFORM eiot.refuse('legacy_plan_is_fixed', format('entitlement %s is a legacy plan', held.entitlement_id),
+      'A legacy plan is not edited but canceled.', 'Cancel it with eiot.cancel_legacy_plan.');
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION eiot.check_not_fixed(eiot.entitlement) IS
+  'Raises 55000 trial_is_fixed for a trial and legacy_plan_is_fixed for a legacy plan';
 
 CREATE FUNCTION eiot.change_units(entitlement_id bigint, units bigint, at timestamptz DEFAULT pg_catalog.now()) RETURNS bigint
   LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 1000
@@ -400,14 +420,7 @@ BEGIN
   PERFORM eiot.check_units(units, 0);
   held := eiot.hold_entitlement(entitlement_id, at);
   SELECT s.* INTO STRICT sku FROM eiot.sku s WHERE s.sku_id = held.sku_id;
-  IF sku.kind = 'trial' THEN
-    PERFORM eiot.refuse('trial_is_fixed', format('entitlement %s is a trial', entitlement_id),
-      'The size of a trial is that of the counting rule at its start.', 'Purchase standalone licenses with eiot.purchase.');
-  END IF;
-  IF sku.kind = 'legacy_plan' THEN
-    PERFORM eiot.refuse('legacy_plan_is_fixed', format('entitlement %s is a legacy plan', entitlement_id),
-      'A legacy plan is not edited but canceled.', 'Cancel it with eiot.cancel_legacy_plan.');
-  END IF;
+  PERFORM eiot.check_not_fixed(held);
   IF units = held.units THEN
     RETURN entitlement_id;
   END IF;
@@ -430,6 +443,36 @@ END
 $$;
 COMMENT ON FUNCTION eiot.change_units(bigint, bigint, timestamptz) IS
   'Changes the units of an entitlement at an instant and returns the entitlement_id that it has from then on; 0 units end it, and null is returned. 55000 order_of_time (also for an id that another change made obsolete), one_keeper, enabled_alone, trial_is_fixed, legacy_plan_is_fixed, purchase_needs_p2; P0002 for an unknown entitlement, 22023 for negative units and infinity, 22003 beyond a million millions, 22004 for null';
+
+CREATE FUNCTION eiot.change_billing(entitlement_id bigint, billing_frequency text, unit_price numeric,
+                                    at timestamptz DEFAULT pg_catalog.now(), currency text DEFAULT NULL,
+                                    billing_anchor date DEFAULT NULL) RETURNS bigint
+  LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 1000
+  SET search_path = pg_catalog, pg_temp
+  AS $$
+DECLARE
+  held eiot.entitlement;
+  billed eiot.entitlement;
+BEGIN
+  IF NOT isfinite(billing_anchor) THEN
+    RAISE EXCEPTION 'billing_anchor must be a day: %', billing_anchor USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  held := eiot.hold_entitlement(entitlement_id, at);
+  PERFORM eiot.check_not_fixed(held);
+  billed := held;
+  billed.billing_frequency := change_billing.billing_frequency;
+  billed.unit_price := change_billing.unit_price;
+  billed.currency := COALESCE(change_billing.currency, held.currency);
+  billed.billing_anchor := COALESCE(change_billing.billing_anchor, held.billing_anchor, (at AT TIME ZONE 'UTC')::date);
+  PERFORM eiot.check_price(billed.billing_frequency, billed.unit_price, billed.currency);
+  IF billed IS NOT DISTINCT FROM held THEN
+    RETURN entitlement_id;
+  END IF;
+  RETURN eiot.replace_entitlement(billed, held.units, held.assigned_units, at);
+END
+$$;
+COMMENT ON FUNCTION eiot.change_billing(bigint, text, numeric, timestamptz, text, date) IS
+  'Changes billing frequency and price of an entitlement at an instant and returns the entitlement_id that it has from then on; currency and the day that cycles count from stay what they are unless given (where there is none, the day of the change, UTC). 55000 order_of_time, one_keeper, enabled_alone, trial_is_fixed, legacy_plan_is_fixed; P0002 for an unknown entitlement, 22023 for a frequency, price, currency or day that is none, 22004 for null';
 
 CREATE FUNCTION eiot.assign_units(entitlement_id bigint, units bigint, at timestamptz DEFAULT pg_catalog.now()) RETURNS bigint
   LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 1000
@@ -588,7 +631,8 @@ BEGIN ATOMIC
   WITH held AS (
     SELECT e.*, s.name AS product, s.kind,
            lag(e.units) OVER earlier AS units_before, lag(e.assigned_units) OVER earlier AS assigned_before,
-           lag(e.unit_price) OVER earlier AS price_before,
+           lag(e.unit_price) OVER earlier AS price_before, lag(e.currency) OVER earlier AS currency_before,
+           lag(e.billing_frequency) OVER earlier AS frequency_before, lag(e.billing_anchor) OVER earlier AS anchor_before,
            COALESCE(lag(e.valid) OVER earlier -|- e.valid, false) AS continues,
            COALESCE(lead(e.valid) OVER earlier -|- e.valid, false) AS continued
       FROM eiot.entitlement e
@@ -615,9 +659,14 @@ BEGIN ATOMIC
       FROM held h
      WHERE h.assigned_units <> CASE WHEN h.continues THEN h.assigned_before ELSE 0 END
     UNION ALL
-    SELECT lower(h.valid), 'price changed', h.product, h.state, h.entitlement_id, h.units, h.units, h.recorded_by, h.recorded_at, 6
+    -- Another frequency has another price as a rule: one event, not two.
+    SELECT lower(h.valid),
+           CASE WHEN (h.billing_frequency, h.billing_anchor) IS DISTINCT FROM (h.frequency_before, h.anchor_before) AND h.price_before IS NOT NULL
+                     AND h.unit_price IS NOT NULL THEN 'billing changed' ELSE 'price changed' END,
+           h.product, h.state, h.entitlement_id, h.units, h.units, h.recorded_by, h.recorded_at, 6
       FROM held h
-     WHERE h.continues AND h.unit_price IS DISTINCT FROM h.price_before
+     WHERE h.continues AND (h.unit_price, h.currency, h.billing_frequency, h.billing_anchor)
+           IS DISTINCT FROM (h.price_before, h.currency_before, h.frequency_before, h.anchor_before)
     UNION ALL
     SELECT upper(h.valid),
            CASE WHEN h.kind = 'trial' THEN 'trial ended'

@@ -18,6 +18,7 @@ CREATE FUNCTION eiot.what_if(inventory regclass, tenant_id uuid, sku_id uuid, un
                              as_of timestamptz DEFAULT pg_catalog.now(),
                              billing_frequency text DEFAULT NULL, unit_price numeric DEFAULT NULL, currency text DEFAULT NULL,
                              billing_anchor date DEFAULT NULL, policy eiot.proration_policy DEFAULT 'nce',
+                             month_end text DEFAULT 'clamp',
                              OUT counted bigint, OUT capacity_before bigint, OUT capacity_after bigint,
                              OUT gap_before bigint, OUT gap_after bigint,
                              OUT used daterange, OUT cycle daterange, OUT cost numeric, OUT cost_currency text)
@@ -29,17 +30,19 @@ DECLARE
   held bigint;
   price record;
   anchor date := billing_anchor;
+  zone text := eiot.policy_zone(policy);
   first_day date;
   rounding eiot.proration_policy;
 BEGIN
   PERFORM eiot.check_inventory(inventory);
   PERFORM eiot.check_tenant(tenant_id);
-  IF sku_id IS NULL OR units IS NULL OR as_of IS NULL OR policy IS NULL THEN
-    RAISE EXCEPTION 'sku_id, units, as_of and policy must not be null' USING ERRCODE = 'null_value_not_allowed';
+  IF sku_id IS NULL OR units IS NULL OR as_of IS NULL OR policy IS NULL OR month_end IS NULL THEN
+    RAISE EXCEPTION 'sku_id, units, as_of, policy and month_end must not be null' USING ERRCODE = 'null_value_not_allowed';
   END IF;
   IF NOT isfinite(as_of) THEN
     RAISE EXCEPTION 'as_of must be an instant: %', as_of USING ERRCODE = 'invalid_parameter_value';
   END IF;
+  PERFORM eiot.billing_cycles('2000-01-01', 'month', 'empty', month_end);
   PERFORM eiot.check_units(abs(units::numeric)::bigint, 0);
   IF num_nulls(billing_frequency, unit_price, currency) NOT IN (0, 3) THEN
     RAISE EXCEPTION 'billing_frequency, unit_price and currency go together'
@@ -84,7 +87,7 @@ BEGIN
   capacity_after := NULLIF(capacity_after, eiot.unlimited());
 
   -- At the price that the tenant pays already, it is more or less of what goes on in its cycles.
-  first_day := (as_of AT TIME ZONE 'UTC')::date;
+  first_day := (as_of AT TIME ZONE zone)::date;
   IF unit_price IS NULL THEN
     SELECT k.* INTO price FROM eiot.known_price(tenant_id, sku_id, as_of) k;
     anchor := COALESCE(anchor, price.billing_anchor);
@@ -96,18 +99,18 @@ BEGIN
   IF price.unit_price IS NULL THEN
     RETURN;
   END IF;
-  SELECT c INTO STRICT cycle FROM eiot.billing_cycles(anchor, price.billing_frequency, daterange(first_day, first_day, '[]')) c;
+  SELECT c INTO STRICT cycle FROM eiot.billing_cycles(anchor, price.billing_frequency, daterange(first_day, first_day, '[]'), month_end) c;
   used := daterange(first_day, upper(cycle));
   rounding := eiot.line_policy(policy, price.currency, unit_price IS NOT NULL AND used <> cycle);
-  cost := CASE WHEN units < 0 THEN -1 ELSE 1 END * eiot.line_amount(price.unit_price, abs(units), as_of, upper(cycle)::timestamp AT TIME ZONE 'UTC', cycle, rounding);
+  cost := CASE WHEN units < 0 THEN -1 ELSE 1 END * eiot.line_amount(price.unit_price, abs(units), as_of, upper(cycle)::timestamp AT TIME ZONE zone, cycle, zone, rounding);
   IF rounding::text ~ '\mat=total\M' THEN
     cost := eiot.round_total(cost, rounding);
   END IF;
   cost_currency := price.currency;
 END
 $$;
-COMMENT ON FUNCTION eiot.what_if(regclass, uuid, uuid, bigint, timestamptz, text, numeric, text, date, eiot.proration_policy) IS
-  'What so many units of a SKU more, or fewer where negative, would do to a tenant at an instant: devices counted, capacity (null: unlimited) and gap before and after, and the cost from then to the end of the billing cycle, at the price that the tenant pays for the SKU (null without one) or at the one given, whose cycles begin then or at the anchor given. Changes nothing. 42809 for a relation that is not an inventory, 23503 for an unknown tenant or SKU, 22023 for more units given up than held, part of a price and infinity, 22003 beyond a million millions, P0002 where no rule is in force, 22004 for null';
+COMMENT ON FUNCTION eiot.what_if(regclass, uuid, uuid, bigint, timestamptz, text, numeric, text, date, eiot.proration_policy, text) IS
+  'What so many units of a SKU more, or fewer where negative, would do to a tenant at an instant: devices counted, capacity (null: unlimited) and gap before and after, and the cost from then to the end of the billing cycle, at the price that the tenant pays for the SKU (null without one) or at the one given, whose cycles begin then or at the anchor given. Changes nothing. 42809 for a relation that is not an inventory, 23503 for an unknown tenant or SKU, 22023 for more units given up than held, part of a price, an unknown month_end and infinity, 22003 beyond a million millions, P0002 where no rule is in force, 22004 for null';
 
 -- ---- the cheapest mix
 

@@ -186,6 +186,33 @@ SELECT results_eq($$SELECT what, units_before, units_after, at FROM eiot.history
                   $$VALUES ('purchased', 0::bigint, 10::bigint, timestamptz '2026-03-15 22:00'), ('units changed', 10, 15, '2026-04-01'), ('units assigned', 0, 12, '2026-04-01'), ('ended', 15, 0, '2026-05-01')$$,
                   'leaves no trace of it in the story');
 
+-- Another price, another frequency.
+INSERT INTO known SELECT 117, eiot.purchase(pg_temp.t(117), 10, 'month', 1.20, 'EUR', '2026-01-15');
+SELECT is(eiot.change_billing(id, 'month', 1.20, '2026-02-01'), id, 'the same price: the same row') FROM known WHERE n = 117;
+SELECT is(eiot.change_billing(id, 'month', 1.20, '2026-02-01', 'EUR', '2026-01-15'), id, 'also where all of it is given') FROM known WHERE n = 117;
+UPDATE known SET id = eiot.assign_units(id, 3, '2026-02-01') WHERE n = 117;
+UPDATE known SET id = eiot.change_billing(id, 'month', 1.30, '2026-02-15') WHERE n = 117;
+UPDATE known SET id = eiot.change_billing(id, 'year', 13, '2026-03-15', 'USD') WHERE n = 117;
+UPDATE known SET id = eiot.change_units(id, 12, '2026-04-01') WHERE n = 117;
+UPDATE known SET id = eiot.change_billing(id, 'year', 13, '2026-05-01', billing_anchor => '2026-05-01') WHERE n = 117;
+UPDATE known SET id = eiot.change_billing(id, 'year', 13, '2026-06-01', 'EUR') WHERE n = 117;
+SELECT results_eq($$SELECT units, assigned_units, lower(valid), billing_frequency, unit_price, currency, billing_anchor, source FROM eiot.entitlement WHERE tenant_id = pg_temp.t(117) AND unit_price IS NOT NULL ORDER BY valid$$,
+                  $$VALUES (10::bigint, 0::bigint, timestamptz '2026-01-15', 'month', 1.20, 'EUR', date '2026-01-15', 'lifecycle'), (10, 3, '2026-02-01', 'month', 1.20, 'EUR', '2026-01-15', 'lifecycle'),
+                           (10, 3, '2026-02-15', 'month', 1.30, 'EUR', '2026-01-15', 'lifecycle'), (10, 3, '2026-03-15', 'year', 13, 'USD', '2026-01-15', 'lifecycle'), (12, 3, '2026-04-01', 'year', 13, 'USD', '2026-01-15', 'lifecycle'),
+                           (12, 3, '2026-05-01', 'year', 13, 'USD', '2026-05-01', 'lifecycle'), (12, 3, '2026-06-01', 'year', 13, 'EUR', '2026-05-01', 'lifecycle')$$, 'what they record');
+SELECT results_eq($$SELECT at::date, what FROM eiot.history(pg_temp.t(117)) WHERE at > '2026-02-01' AND product LIKE '%add-on'$$,
+                  $$VALUES (date '2026-02-15', 'price changed'), ('2026-03-15', 'billing changed'), ('2026-04-01', 'units changed'), ('2026-05-01', 'billing changed'), ('2026-06-01', 'price changed')$$, 'and what the story says of them');
+INSERT INTO known SELECT 118, pg_temp.hold(118, 'addon', 4);
+SELECT throws_ok(format('SELECT eiot.change_billing(%s, ''month'', 1, ''2026-02-10 23:00'')', id), '22004', NULL, 'a first price needs a currency') FROM known WHERE n = 118;
+UPDATE known SET id = eiot.change_billing(id, 'month', 1, '2026-02-10 23:00', 'EUR') WHERE n = 118;
+SELECT results_eq($$SELECT billing_anchor, upper(valid) FROM eiot.entitlement JOIN known ON id = entitlement_id WHERE n = 118$$, $$VALUES (date '2026-02-10', timestamptz '2027-01-01')$$, 'and has cycles from its day on');
+SELECT results_eq($$SELECT what FROM eiot.history(pg_temp.t(118)) WHERE at::date = '2026-02-10'$$, $$VALUES ('price changed')$$, 'it is a price that changed');
+SELECT is(pg_temp.rule_of(format('change_billing(%s, ''month'', 1, %L, ''EUR'')', id, at)), expected, what)
+  FROM (SELECT pg_temp.hold(119, 'trial', 5) AS id, '2026-02-01' AS at, 'trial_is_fixed' AS expected, 'a trial has no price' AS what
+        UNION ALL SELECT pg_temp.hold(119, 'legacy', 5), '2026-02-01', 'legacy_plan_is_fixed', 'a legacy plan is not edited'
+        UNION ALL SELECT pg_temp.hold(119, 'addon', 5, state => 'suspended'), '2026-02-01', 'enabled_alone', 'nor what is suspended'
+        UNION ALL SELECT id, '2026-02-01', 'order_of_time', 'nor anything before its beginning' FROM known WHERE n = 118) v;
+
 -- Rows by hand can be changed as well, within their time.
 INSERT INTO known SELECT 113, pg_temp.hold(113, 'addon', 4, '(2026-01-01,2026-12-31]');
 SELECT is(pg_temp.rule_of(format('change_units(%s, 5, %L)', id, at)), 'order_of_time', format('none at %s', at)) FROM known CROSS JOIN (VALUES ('2025-12-31'), ('2026-01-01'), ('2026-12-31'), ('2027-01-01')) v(at) WHERE n = 113;
@@ -207,6 +234,10 @@ SELECT throws_ok(format('SELECT eiot.%s', step), errcode, NULL, step)
                ('purchase(pg_temp.t(9999), 1, ''month'', 1, ''EUR'')', '23503'), ('purchase(pg_temp.t(112), 1, ''month'', 1, ''EUR'', ''-infinity'')', '22023'),
                ('purchase(pg_temp.t(112), 1, ''month'', 1, ''EUR'', sku_id => NULL)', '22023'), ('purchase(pg_temp.t(112), 1, ''month'', 1, ''EUR'', sku_id => pg_temp.t(1))', '22023'),
                ('change_units(0, 1)', 'P0002'), ('change_units(NULL, 1)', '22004'), ('change_units(1, NULL)', '22004'), ('change_units(1, -1)', '22023'), ('assign_units(1, NULL)', '22004'),
+               ('change_billing(NULL, ''month'', 1)', '22004'), ('change_billing(0, ''month'', 1)', 'P0002'), ('change_billing((SELECT id FROM known WHERE n = 118), NULL, 1, ''2026-12-01'')', '22004'),
+               ('change_billing((SELECT id FROM known WHERE n = 118), ''month'', NULL, ''2026-12-01'')', '22004'), ('change_billing((SELECT id FROM known WHERE n = 118), ''week'', 1, ''2026-12-01'')', '22023'),
+               ('change_billing((SELECT id FROM known WHERE n = 118), ''month'', -1, ''2026-12-01'')', '22023'), ('change_billing((SELECT id FROM known WHERE n = 118), ''month'', 1, ''2026-12-01'', ''euro'')', '22023'),
+               ('change_billing((SELECT id FROM known WHERE n = 118), ''month'', 1, ''2026-12-01'', billing_anchor => ''infinity'')', '22023'), ('change_billing((SELECT id FROM known WHERE n = 118), ''month'', 1, NULL)', '22004'),
                ('start_trial(NULL)', '22004'), ('start_trial(pg_temp.t(112), NULL)', '22004'), ('start_trial(pg_temp.t(112), ''infinity'')', '22023'), ('start_trial(pg_temp.t(9999))', '23503'),
                ('turn_on(NULL)', '22004'), ('turn_on(pg_temp.t(9999))', '23503'), ('turn_off(pg_temp.t(112), ''infinity'')', '22023'), ('turn_off(NULL)', '22004'),
                ('cancel_legacy_plan(NULL)', '22004'), ('cancel_legacy_plan(pg_temp.t(9999))', '23503'), ('cancel_legacy_plan(pg_temp.t(112), ''-infinity'')', '22023'),
@@ -260,12 +291,13 @@ SELECT eiot.start_trial(pg_temp.t(115), '2026-01-01');
 UPDATE known SET id = eiot.purchase(pg_temp.t(115), 3, 'month', 1, 'EUR', '2026-02-01') WHERE n = 115;
 UPDATE known SET id = eiot.change_units(id, 4, '2026-02-01') WHERE n = 115;
 UPDATE known SET id = eiot.assign_units(id, 4, '2026-02-02') WHERE n = 115;
+UPDATE known SET id = eiot.change_billing(id, 'year', 10, '2026-03-01') WHERE n = 115;
 UPDATE known SET id = eiot.change_units(id, 0, '2026-03-02') WHERE n = 115;
 SELECT eiot.turn_off(pg_temp.t(115), '2026-05-01');
 SELECT eiot.turn_on(pg_temp.t(115), '2026-06-01');
 RESET ROLE;
 SELECT bag_eq($$SELECT what, recorded_by = 'eiot_test_steps' FROM eiot.history(pg_temp.t(115))$$,
-              $$VALUES ('added', false), ('trial started', true), ('purchased', true), ('units assigned', true), ('ended', true), ('trial ended', true),
+              $$VALUES ('added', false), ('trial started', true), ('purchased', true), ('units assigned', true), ('billing changed', true), ('ended', true), ('trial ended', true),
                        ('monitoring turned off', true), ('monitoring turned on', true), ('ended', false)$$, 'a manager can take every step');
 SET LOCAL ROLE eiot_test_reader;
 SELECT lives_ok($$SELECT * FROM eiot.history(pg_temp.t(115))$$, 'a reader reads the story');

@@ -154,7 +154,7 @@ PREPARE unsafe AS VALUES
   ('revoke_access'),             -- revokes
   ('grant_inventory'),           -- grants
   ('begin_step'), ('switch_on'), ('open_entitlement'), ('hold_entitlement'), ('replace_entitlement'),   -- write
-  ('start_trial'), ('purchase'), ('change_units'), ('assign_units'),                    -- write
+  ('start_trial'), ('purchase'), ('change_units'), ('change_billing'), ('assign_units'),  -- write
   ('turn_on'), ('turn_off'), ('cancel_legacy_plan'), ('purge_devices'),                 -- write
   ('watch_changed'), ('watch_truncated'), ('tenant_changed'), ('refresh'), ('recount'),  -- write, or have the commit write
   ('watch_dropped'),             -- has the commit write

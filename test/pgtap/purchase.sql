@@ -106,11 +106,12 @@ SELECT eiot.create_inventory('asked.device');
 INSERT INTO asked.device (tenant_id, device_id, category, last_seen)
   SELECT pg_temp.t(n), i::text, 'IoT', '2026-08-10' FROM generate_series(1, 40) n CROSS JOIN generate_series(1, 30) i;
 CREATE FUNCTION pg_temp.asked(n integer, sku text, units bigint, as_of timestamptz DEFAULT '2026-08-12', frequency text DEFAULT NULL, price numeric DEFAULT NULL,
-                              currency text DEFAULT NULL, anchor date DEFAULT NULL, policy eiot.proration_policy DEFAULT 'nce') RETURNS text
+                              currency text DEFAULT NULL, anchor date DEFAULT NULL, policy eiot.proration_policy DEFAULT 'nce',
+                              month_end text DEFAULT 'clamp') RETURNS text
   LANGUAGE sql
   RETURN (SELECT format('%s of %s to %s, gap %s to %s, %s of %s: %s %s', w.counted, w.capacity_before, w.capacity_after, w.gap_before, w.gap_after, w.used, w.cycle, w.cost, w.cost_currency)
             FROM eiot.what_if('asked.device', pg_temp.t(n), CASE sku WHEN 'addon' THEN 'b2f91841-252f-4765-94c3-75802d7c0ddb' WHEN 'p2' THEN '111046dd-295b-4d6d-9724-d52ac90bd1f2'
-                                                                 ELSE '06ebc4ee-1bb5-47dd-8120-11324bc54e06' END::uuid, units, as_of, frequency, price, currency, anchor, policy) w);
+                                                                 ELSE '06ebc4ee-1bb5-47dd-8120-11324bc54e06' END::uuid, units, as_of, frequency, price, currency, anchor, policy, month_end) w);
 INSERT INTO eiot.entitlement (tenant_id, sku_id, units, valid, billing_frequency, unit_price, currency, billing_anchor) VALUES
   (pg_temp.t(1), '06ebc4ee-1bb5-47dd-8120-11324bc54e06', 2, '[2026-01-01,)', 'year', 730, 'EUR', '2026-01-01'),
   (pg_temp.t(2), '06ebc4ee-1bb5-47dd-8120-11324bc54e06', 2, '[2026-01-01,)', NULL, NULL, NULL, NULL),
@@ -129,6 +130,14 @@ SELECT is(asked, expected, what)
      '30 of 10 to 35, gap 20 to 0, [2026-08-12,2026-09-01) of [2026-08-01,2026-09-01): 19.25 EUR', 'and in cycles that there are'),
     (pg_temp.asked(1, 'addon', 25, frequency => 'month', price => 1.20, currency => 'EUR', anchor => '2026-08-01', policy => 'day'),
      '30 of 10 to 35, gap 20 to 0, [2026-08-12,2026-09-01) of [2026-08-01,2026-09-01): 19.35 EUR', 'by another policy'),
+    (pg_temp.asked(1, 'addon', 25, frequency => 'month', price => 1.20, currency => 'EUR', anchor => '2026-01-29', as_of => '2026-08-29 12:00'),
+     '30 of 10 to 35, gap 20 to 0, [2026-08-29,2026-09-29) of [2026-08-29,2026-09-29): 30.00 EUR', 'in cycles from the end of a month'),
+    (pg_temp.asked(1, 'addon', 25, frequency => 'month', price => 1.20, currency => 'EUR', anchor => '2026-06-28', as_of => '2026-08-29 12:00', month_end => 'distance'),
+     '30 of 10 to 35, gap 20 to 0, [2026-08-29,2026-09-28) of [2026-08-29,2026-09-28): 30.00 EUR', 'by distance from it'),
+    (pg_temp.asked(1, 'addon', 25, frequency => 'month', price => 1.20, currency => 'EUR', anchor => '2026-08-01', as_of => '2026-08-31 23:00', policy => 'day,tz=Europe/Berlin'),
+     '30 of 10 to 35, gap 20 to 0, [2026-09-01,2026-10-01) of [2026-09-01,2026-10-01): 30.00 EUR', 'by the days of a time zone'),
+    (pg_temp.asked(1, 'addon', 25, frequency => 'month', price => 1.20, currency => 'EUR', anchor => '2026-08-01', as_of => '2026-08-31 23:00', policy => 'second,tz=Europe/Berlin'),
+     '30 of 10 to 35, gap 20 to 0, [2026-09-01,2026-10-01) of [2026-09-01,2026-10-01): 29.96 EUR', 'by the time from the midnights there'),
     (pg_temp.asked(1, 'p2', 5, frequency => 'month', price => 5, currency => 'EUR'), '30 of 10 to 10, gap 20 to 20, [2026-08-12,2026-09-12) of [2026-08-12,2026-09-12): 25.00 EUR', 'a product that covers nothing'),
     (pg_temp.asked(2, 'e5', 1), '30 of 0 to 0, gap 30 to 30,  of :  ', 'while monitoring is off nothing more is covered'),
     (pg_temp.asked(2, 'addon', 3), '30 of 0 to 13, gap 30 to 17,  of :  ', 'but standalone licenses turn it on'),
@@ -152,6 +161,8 @@ SELECT throws_ok(statement, errcode, NULL, what)
     ($$SELECT eiot.what_if('asked.device', pg_temp.t(1), 'b2f91841-252f-4765-94c3-75802d7c0ddb', 1, '2026-08-12', 'month')$$, '22023', 'part of a price'),
     ($$SELECT eiot.what_if('asked.device', pg_temp.t(1), 'b2f91841-252f-4765-94c3-75802d7c0ddb', 1, '2026-08-12', 'week', 1, 'EUR')$$, '22023', 'an unknown frequency'),
     ($$SELECT eiot.what_if('asked.device', pg_temp.t(1), 'b2f91841-252f-4765-94c3-75802d7c0ddb', 1, '2026-08-12', 'month', -1, 'EUR')$$, '22023', 'a negative price'),
+    ($$SELECT eiot.what_if('asked.device', pg_temp.t(1), 'b2f91841-252f-4765-94c3-75802d7c0ddb', 1, month_end => 'last')$$, '22023', 'an unknown rule for the end of a month'),
+    ($$SELECT eiot.what_if('asked.device', pg_temp.t(1), 'b2f91841-252f-4765-94c3-75802d7c0ddb', 1, month_end => NULL)$$, '22004', 'none'),
     ($$SELECT eiot.what_if('asked.device', pg_temp.t(1), 'b2f91841-252f-4765-94c3-75802d7c0ddb', 1, '1999-01-01')$$, 'P0002', 'before the first counting rule')
   ) v(statement, errcode, what);
 

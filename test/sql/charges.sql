@@ -47,6 +47,23 @@ SELECT eiot.purchase('d3000000-0000-4000-8000-000000000003', 10, 'year', 120.96,
 SELECT eiot.change_units(bought(3), 0, '2024-01-31');
 SELECT kind, reason, used, cycle, units, amount FROM eiot.charges('d3000000-0000-4000-8000-000000000003', '[2021-01-01,2025-01-01)');
 
+-- Billed by the month, and after a month by the year: 11 of 12 months are left. Microsoft rounds the price of one.
+SELECT eiot.purchase('d3000000-0000-4000-8000-000000000003', 10, 'month', 25, 'USD', '2024-07-15') IS NOT NULL AS bought;
+SELECT eiot.change_billing(bought(3), 'year', 250, '2024-08-15') IS NOT NULL AS changed;
+SELECT kind, reason, used, cycle, units, amount FROM eiot.charges('d3000000-0000-4000-8000-000000000003', '[2024-07-01,2025-08-01)');
+-- Bought at the end of a month.
+SELECT eiot.change_units(bought(3), 0, '2025-07-15');
+SELECT eiot.purchase('d3000000-0000-4000-8000-000000000003', 1, 'month', 25, 'USD', '2026-01-30') IS NOT NULL AS bought;
+SELECT array_agg(lower(cycle)) FROM eiot.charges('d3000000-0000-4000-8000-000000000003', '[2026-01-01,2026-07-01)');
+SELECT array_agg(lower(cycle)) FROM eiot.charges('d3000000-0000-4000-8000-000000000003', '[2026-01-01,2026-07-01)', month_end => 'distance');
+SELECT * FROM eiot.charges('d3000000-0000-4000-8000-000000000003', '[2026-01-01,2026-07-01)', month_end => 'end');
+-- Days are those of the policy's time zone: at 15:00 in Los Angeles it is the next day in Auckland, on which a cycle begins.
+SELECT eiot.change_units(bought(3), 0, '2026-06-29 15:00-07');
+SELECT policy, kind, used, days, amount
+  FROM (VALUES ('day,scale=4'), ('day,scale=4,tz=Pacific/Auckland'), ('second,scale=4'), ('second,scale=4,tz=Pacific/Auckland')) v(policy)
+ CROSS JOIN LATERAL eiot.charges('d3000000-0000-4000-8000-000000000003', '[2026-06-20,2026-07-01)', policy::eiot.proration_policy) WITH ORDINALITY
+ ORDER BY policy, ordinality;
+
 -- Each currency has its decimals.
 SELECT eiot.purchase('d3000000-0000-4000-8000-000000000004', 7, 'month', 180, 'JPY', '2022-02-10') IS NOT NULL AS yen;
 SELECT eiot.change_units(bought(4), 9, '2022-02-20') IS NOT NULL AS more;

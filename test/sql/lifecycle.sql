@@ -46,6 +46,10 @@ SELECT eiot.change_units(current(:p2), 7, '2024-05-04') = current(:p2) AS same;
 SELECT eiot.assign_units(current(:p2), 8, '2024-05-04');
 SELECT eiot.change_units(current(:p2), 9, '2024-05-02');
 SELECT at, eiot.capacity_at(:p2, at) FROM (VALUES (timestamptz '2024-04-01 10:00'), ('2024-04-10 16:30'), ('2024-04-14 09:00'), ('2024-05-03')) v(at);
+-- Another price, and five days later billed by the year; the currency stays, and the day that cycles count from.
+SELECT eiot.change_billing(current(:p2), 'month', 1.30, '2024-05-15') = current(:p2) AS changed;
+SELECT eiot.change_billing(current(:p2), 'year', 13, '2024-05-20') = current(:p2) AS changed;
+SELECT eiot.change_billing(current(:p2), 'yearly', 13, '2024-05-21');
 -- Who changes what somebody else changed meanwhile is told.
 SELECT entitlement_id AS old FROM eiot.entitlement e JOIN eiot.sku s USING (sku_id) WHERE tenant_id = :p2 AND kind = 'device_license' ORDER BY valid LIMIT 1 \gset
 SELECT eiot.change_units(:old, 20, '2024-05-05');
