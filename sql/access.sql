@@ -121,11 +121,18 @@ COMMENT ON FUNCTION eiot.limit_to_managers_of_all(regclass) IS
   'Puts a table of settings under row-level security: who manages all tenants reads and writes it; whom else it shows is left to another policy. 42710 where it was done before';
 
 SELECT eiot.limit_to_managers_of_all(relation)
-  FROM (VALUES ('eiot.sku'::regclass), ('eiot.counting_rule'), ('eiot.device_type')) v(relation);
+  FROM (VALUES ('eiot.sku'::regclass), ('eiot.counting_rule'), ('eiot.device_type'), ('eiot.fingerprint_kind'), ('eiot.fingerprint'),
+               ('eiot.oui')) v(relation);
 CREATE POLICY reader ON eiot.counting_rule FOR SELECT USING (true);
 COMMENT ON POLICY reader ON eiot.counting_rule IS 'Rules hold for every tenant';
 CREATE POLICY reader ON eiot.device_type FOR SELECT USING (true);
 COMMENT ON POLICY reader ON eiot.device_type IS 'Kinds of device are the same for every tenant';
+CREATE POLICY reader ON eiot.fingerprint_kind FOR SELECT USING (true);
+COMMENT ON POLICY reader ON eiot.fingerprint_kind IS 'Kinds of evidence are the same for every tenant';
+CREATE POLICY reader ON eiot.fingerprint FOR SELECT USING (true);
+COMMENT ON POLICY reader ON eiot.fingerprint IS 'Fingerprints are the same for every tenant';
+CREATE POLICY reader ON eiot.oui FOR SELECT USING (true);
+COMMENT ON POLICY reader ON eiot.oui IS 'Vendors are the same for every tenant';
 -- An unknown SKU that was met in an import says what somebody holds.
 CREATE POLICY reader ON eiot.sku FOR SELECT
   USING (basis IS DISTINCT FROM 'import'
@@ -339,7 +346,7 @@ CREATE TABLE eiot.audit (
   after jsonb
 );
 COMMENT ON TABLE eiot.audit IS
-  'Every change of tenants, entitlements, monitoring, access and settings, and every import of devices; kept by triggers, and changed by nobody but its owner';
+  'Every change of tenants, entitlements, monitoring, access and settings, every load and import, and what somebody decided about devices; kept by triggers, and changed by nobody but its owner';
 COMMENT ON COLUMN eiot.audit.audit_id IS 'Key';
 COMMENT ON COLUMN eiot.audit.at IS 'Start of the transaction that made the change';
 COMMENT ON COLUMN eiot.audit.who IS 'Who made it: the role of SET ROLE, else who logged in';
@@ -347,8 +354,8 @@ COMMENT ON COLUMN eiot.audit.login IS 'Who logged in';
 COMMENT ON COLUMN eiot.audit.tenant_id IS 'Tenant that the row belongs to; null for settings that hold for all';
 COMMENT ON COLUMN eiot.audit.table_name IS 'Table, with its schema';
 COMMENT ON COLUMN eiot.audit.action IS 'INSERT, UPDATE, DELETE or TRUNCATE';
-COMMENT ON COLUMN eiot.audit.before IS 'The row before; null for INSERT and TRUNCATE';
-COMMENT ON COLUMN eiot.audit.after IS 'The row after; null for DELETE and TRUNCATE';
+COMMENT ON COLUMN eiot.audit.before IS 'The row before; null for INSERT and TRUNCATE. Of many rows that went at once: what they have in common, and rows, their number';
+COMMENT ON COLUMN eiot.audit.after IS 'The row after; null for DELETE and TRUNCATE. Of many rows that came at once: what they have in common, and rows, their number';
 SELECT pg_catalog.pg_extension_config_dump('eiot.audit', '');
 SELECT pg_catalog.pg_extension_config_dump('eiot.audit_audit_id_seq', '');
 SELECT eiot.limit_to_tenants('eiot.audit', '{}');
@@ -364,6 +371,7 @@ CREATE FUNCTION eiot.record_change() RETURNS trigger
 DECLARE
   before jsonb;
   after jsonb;
+  moves boolean;
 BEGIN
   -- Restored rows are no changes, and their audit is restored with them.  What pg_dump and pg_restore write turns
   -- row_security off.  So may nobody whom row-level security binds: the change itself would have been refused.
@@ -376,36 +384,129 @@ BEGIN
   IF TG_OP IN ('INSERT', 'UPDATE') THEN
     after := to_jsonb(NEW);
   END IF;
+  -- Of what is too long to be kept it is kept whether it changed.
+  FOR n IN 0 .. TG_NARGS - 1 LOOP
+    before := before || jsonb_build_object(TG_ARGV[n], 'SHA-256 ' || encode(sha256(convert_to(before ->> TG_ARGV[n], 'UTF8')), 'hex'));
+    after := after || jsonb_build_object(TG_ARGV[n], 'SHA-256 ' || encode(sha256(convert_to(after ->> TG_ARGV[n], 'UTF8')), 'hex'));
+  END LOOP;
+  -- A row that goes from one tenant to another is deleted from the one and inserted into the other, so that nobody who
+  -- reads one of them sees whose the other half is.
+  moves := TG_OP = 'UPDATE' AND before ->> 'tenant_id' IS DISTINCT FROM after ->> 'tenant_id';
   INSERT INTO eiot.audit (who, tenant_id, table_name, action, before, after)
-  VALUES (COALESCE(NULLIF(current_setting('role'), 'none'), SESSION_USER),
-          (COALESCE(after, before) ->> 'tenant_id')::uuid, format('%I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME), TG_OP,
-          before, after);
+  SELECT COALESCE(NULLIF(current_setting('role'), 'none'), SESSION_USER),
+         (COALESCE(c.after, c.before) ->> 'tenant_id')::uuid, format('%I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME), c.action,
+         c.before, c.after
+    FROM (VALUES (TG_OP, before, after, false), ('DELETE', before, NULL, true), ('INSERT', NULL, after, true))
+         c(action, before, after, of_move)
+   WHERE c.of_move = moves;
   RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION eiot.record_change() IS
-  'Trigger that writes a change into eiot.audit, unless row_security is off: so are dumps restored';
+  'Trigger that writes a change into eiot.audit, unless row_security is off: so are dumps restored. Arguments: columns of text that are too long to be kept there, of which a digest is written';
 
-CREATE FUNCTION eiot.record_changes_of(relation regclass) RETURNS void
+CREATE FUNCTION eiot.record_rows() RETURNS trigger
+  LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+  SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO, MDY' SET IntervalStyle = 'iso_8601'
+  AS $$
+DECLARE
+  changed_by CONSTANT name := COALESCE(NULLIF(current_setting('role'), 'none'), SESSION_USER);
+  changed_table CONSTANT text := format('%I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME);
+  one_by_one CONSTANT bigint := TG_ARGV[0]::bigint;
+  key_columns CONSTANT text := (SELECT string_agg(format('%1$L, r.%1$I', c), ', ') FROM unnest(TG_ARGV[1:]) c);
+  key jsonb;
+  changed bigint;
+  first_row jsonb;
+  others bigint := 1;
+  entry jsonb;
+BEGIN
+  IF current_setting('row_security') = 'off' THEN
+    RETURN NULL;
+  END IF;
+  FOR key, changed, first_row IN
+    EXECUTE format('SELECT jsonb_build_object(%1$s), count(*), min(to_jsonb(r)::text)::jsonb
+                      FROM changed_rows r
+                     GROUP BY 1
+                     ORDER BY 1', key_columns)
+  LOOP
+    IF one_by_one > 0 THEN
+      EXECUTE format('SELECT count(*) - $2 FROM %s r WHERE jsonb_build_object(%s) = $1', TG_RELID::regclass, key_columns)
+        INTO others USING key, CASE TG_OP WHEN 'INSERT' THEN changed ELSE 0 END;
+    END IF;
+
+    -- What somebody writes, in contrast to a file that was loaded.
+    IF changed <= one_by_one AND (others > 0 OR key ->> 'origin' = 'user') THEN
+      EXECUTE format('INSERT INTO eiot.audit (who, table_name, action, %I)
+                      SELECT $1, $2, $3, to_jsonb(r) FROM changed_rows r WHERE jsonb_build_object(%s) = $4 ORDER BY 4',
+                     CASE TG_OP WHEN 'INSERT' THEN 'after' ELSE 'before' END, key_columns)
+        USING changed_by, changed_table, TG_OP, key;
+      CONTINUE;
+    END IF;
+    entry := jsonb_build_object('rows', changed)
+             || CASE WHEN changed = 1 AND one_by_one > 0 THEN first_row ELSE key END;
+    -- A load is the deletion of all that was there and what comes in its place.
+    IF TG_OP = 'INSERT' AND others = 0 THEN
+      UPDATE eiot.audit a
+         SET action = 'UPDATE', after = entry
+       WHERE a.tenant_id IS NULL AND a.at = now() AND a.who = changed_by AND a.login = SESSION_USER
+         AND a.table_name = changed_table AND a.action = 'DELETE' AND a.before @> key AND a.before ? 'rows';
+      CONTINUE WHEN FOUND;
+    END IF;
+    INSERT INTO eiot.audit (who, tenant_id, table_name, action, before, after)
+    VALUES (changed_by, (key ->> 'tenant_id')::uuid, changed_table, TG_OP,
+            CASE TG_OP WHEN 'DELETE' THEN entry END, CASE TG_OP WHEN 'INSERT' THEN entry END);
+  END LOOP;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION eiot.record_rows() IS
+  'Trigger, after INSERT and DELETE, of tables that are filled in bulk: writes into eiot.audit how many rows came or went, one entry for all that have the key columns in common; a deletion of all of them and their replacement in one transaction are one entry. Unless row_security is off. Arguments: up to how many rows are written one by one where others of their key stay, and the key columns';
+
+CREATE FUNCTION eiot.record_changes_of(relation regclass, long_columns text[] DEFAULT '{}') RETURNS void
   LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE COST 10000
   SET search_path = pg_catalog, pg_temp
   AS $$
+DECLARE
+  arguments CONSTANT text := COALESCE((SELECT string_agg(quote_literal(c), ', ') FROM unnest(long_columns) c), '');
 BEGIN
   IF NOT (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = relation) THEN
     RAISE EXCEPTION '% is not under row-level security', relation USING ERRCODE = 'object_not_in_prerequisite_state',
       HINT = 'Without it anybody could turn row_security off, and the audit with it.';
   END IF;
-  EXECUTE format('CREATE TRIGGER record_insert_delete AFTER INSERT OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION eiot.record_change()', relation);
-  EXECUTE format('CREATE TRIGGER record_update AFTER UPDATE ON %s FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION eiot.record_change()', relation);
+  EXECUTE format('CREATE TRIGGER record_insert_delete AFTER INSERT OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION eiot.record_change(%s)', relation, arguments);
+  EXECUTE format('CREATE TRIGGER record_update AFTER UPDATE ON %s FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION eiot.record_change(%s)', relation, arguments);
   EXECUTE format('CREATE TRIGGER record_truncate AFTER TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION eiot.record_change()', relation);
   EXECUTE format('COMMENT ON TRIGGER record_insert_delete ON %s IS %L', relation, 'New and deleted rows go to eiot.audit');
   EXECUTE format('COMMENT ON TRIGGER record_update ON %s IS %L', relation, 'Changed rows go to eiot.audit');
   EXECUTE format('COMMENT ON TRIGGER record_truncate ON %s IS %L', relation, 'TRUNCATE goes to eiot.audit');
 END
 $$;
-COMMENT ON FUNCTION eiot.record_changes_of(regclass) IS
-  'Puts a table that is under row-level security under audit: its changes go to eiot.audit. 55000 where it is not, 42710 where it was done before';
+COMMENT ON FUNCTION eiot.record_changes_of(regclass, text[]) IS
+  'Puts a table that is under row-level security under audit: its changes go to eiot.audit, of the columns named a digest. 55000 where it is not, 42710 where it was done before';
+
+CREATE FUNCTION eiot.record_rows_of(relation regclass, one_by_one integer, key_columns text[]) RETURNS void
+  LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE COST 10000
+  SET search_path = pg_catalog, pg_temp
+  AS $$
+DECLARE
+  arguments CONSTANT text := concat_ws(', ', quote_literal(one_by_one), (SELECT string_agg(quote_literal(c), ', ') FROM unnest(key_columns) c));
+BEGIN
+  PERFORM eiot.record_changes_of(relation);
+  EXECUTE format('DROP TRIGGER record_insert_delete ON %s', relation);
+  EXECUTE format('CREATE TRIGGER record_insert AFTER INSERT ON %s REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION eiot.record_rows(%s)', relation, arguments);
+  EXECUTE format('CREATE TRIGGER record_delete AFTER DELETE ON %s REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION eiot.record_rows(%s)', relation, arguments);
+  EXECUTE format('COMMENT ON TRIGGER record_insert ON %s IS %L', relation, 'How many rows came goes to eiot.audit');
+  EXECUTE format('COMMENT ON TRIGGER record_delete ON %s IS %L', relation, 'How many rows went goes to eiot.audit');
+END
+$$;
+COMMENT ON FUNCTION eiot.record_rows_of(regclass, integer, text[]) IS
+  'The same as eiot.record_changes_of for a table that is filled in bulk: of rows that come or go it writes their number, by key columns; one by one where they are no more than so many and others of their key stay';
 
 SELECT eiot.record_changes_of(relation)
   FROM (VALUES ('eiot.tenant'::regclass), ('eiot.entitlement'), ('eiot.monitoring_off'), ('eiot.access'), ('eiot.sku'),
-               ('eiot.counting_rule'), ('eiot.device_type'), ('eiot.device_import'), ('eiot.alert'), ('eiot.report_schedule')) v(relation);
+               ('eiot.counting_rule'), ('eiot.device_type'), ('eiot.fingerprint_kind'), ('eiot.device_import'), ('eiot.alert'),
+               ('eiot.report_schedule')) v(relation);
+SELECT eiot.record_changes_of('eiot.report_run', '{html}');
+SELECT eiot.record_rows_of('eiot.fingerprint', 100, '{kind,origin}');
+SELECT eiot.record_rows_of('eiot.oui', 100, '{registry}');
+SELECT eiot.record_rows_of('eiot.import_reject', 0, '{tenant_id,inventory}');

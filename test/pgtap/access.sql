@@ -295,9 +295,10 @@ SELECT is(pg_temp.as_role(role, statement), result, format('%s: %s', role, state
   FROM (VALUES ('ac_reader', 'SELECT count(*) FROM ac.note', '1'), ('ac_reader', 'INSERT INTO ac.note VALUES (pg_temp.t(1), ''x'')', '42501'),
                ('ac_manager', 'INSERT INTO ac.note VALUES (pg_temp.t(1), ''x'') RETURNING body', 'x'), ('ac_manager', 'INSERT INTO ac.note VALUES (pg_temp.t(2), ''x'')', '42501'),
                ('ac_manager', 'WITH d AS (DELETE FROM ac.note RETURNING 1) SELECT count(*) FROM d', '0')) v(role, statement, result);
+CREATE TABLE ac.plain (n integer);
 SELECT throws_ok(statement, code, NULL, statement)
   FROM (VALUES ('SELECT eiot.limit_to_tenants(NULL)', '22004'), ('SELECT eiot.limit_to_tenants(''eiot.oui'')', '42809'), ('SELECT eiot.limit_to_tenants(''ac.note'', ''{SELECT}'')', '22023'),
-               ('SELECT eiot.limit_to_tenants(''ac.note'')', '42710'), ('SELECT eiot.record_changes_of(''eiot.oui'')', '55000')) v(statement, code);
+               ('SELECT eiot.limit_to_tenants(''ac.note'')', '42710'), ('SELECT eiot.record_changes_of(''ac.plain'')', '55000'), ('SELECT eiot.record_changes_of(''eiot.oui'')', '42710')) v(statement, code);
 
 -- Released, an inventory shows nobody more than before.
 SELECT eiot.create_inventory('ac.released', 2);
@@ -343,16 +344,89 @@ SELECT is(pg_temp.as_role(role, 'SELECT count(*) FROM eiot.audit'), seen, format
 SELECT is(pg_temp.as_role('ac_boss', statement), '42501', 'nobody but its owner changes the audit: ' || statement)
   FROM (VALUES ('DELETE FROM eiot.audit'), ('UPDATE eiot.audit SET who = ''x'''), ('TRUNCATE eiot.audit'), ('ALTER TABLE eiot.entitlement DISABLE TRIGGER ALL'), ('SET LOCAL session_replication_role = replica'),
                ('INSERT INTO eiot.audit (who, table_name, action) VALUES (''x'', ''x'', ''INSERT'')')) v(statement);
+-- What comes and goes in bulk: one entry for a load, and one for each rule that somebody writes.
+CREATE FUNCTION pg_temp.recog(rules text[]) RETURNS xml LANGUAGE sql
+  RETURN (SELECT format('<fingerprints matches="ac.test">%s</fingerprints>', string_agg(format('<fingerprint pattern="%s"/>', r), '')) FROM unnest(rules) r)::xml;
+CREATE FUNCTION pg_temp.ieee(vendors text[]) RETURNS text LANGUAGE sql
+  RETURN (SELECT E'Registry,Assignment,Organization Name,Organization Address\n' || string_agg(format(E'MA-S,0050C2%s,%s,Nowhere\n', lpad(n::text, 3, '0'), v), '') FROM unnest(vendors) WITH ORDINALITY u(v, n));
+DELETE FROM eiot.audit;
+SELECT is(pg_temp.as_role('ac_boss', statement), result, 'in bulk: ' || statement)
+  FROM (VALUES ('SELECT eiot.load_fingerprints(pg_temp.recog(ARRAY(SELECT ''^'' || n FROM generate_series(1, 150) n)))', '150'),
+               ('SELECT eiot.load_fingerprints(pg_temp.recog(''{a,b,c}''))', '3'), ('SELECT eiot.load_fingerprints(pg_temp.recog(''{d}''))', '1'),
+               ('SELECT eiot.load_fingerprints(pg_temp.recog(''{d,e,f}''))', '3'),
+               ('INSERT INTO eiot.fingerprint (kind, pattern) VALUES (''ac.test'', ''own 1''), (''ac.test'', ''own 2'') RETURNING pattern', 'own 1'),
+               ('WITH u AS (UPDATE eiot.fingerprint SET pattern = pattern || ''!'' WHERE kind = ''ac.test'' AND pattern IN (''own 1'', ''e'') RETURNING 1) SELECT count(*) FROM u', '2'),
+               ('WITH d AS (DELETE FROM eiot.fingerprint WHERE kind = ''ac.test'' AND pattern IN (''own 2'', ''f'') RETURNING 1) SELECT count(*) FROM d', '2'),
+               ('UPDATE eiot.fingerprint_kind SET preference = 0.5 WHERE kind = ''ac.test'' RETURNING preference', '0.5'),
+               ('SELECT eiot.load_oui(''MA-S'', pg_temp.ieee(''{One,Two}''))', '2'), ('SELECT eiot.load_oui(''MA-S'', pg_temp.ieee(''{One,Two,Three}''))', '3'),
+               ('INSERT INTO eiot.oui VALUES (''00:50:c2:99:90:00'', 36, ''By hand'', ''MA-S'') RETURNING vendor', 'By hand'),
+               ('WITH d AS (DELETE FROM eiot.oui RETURNING 1) SELECT count(*) FROM d', '4')) v(statement, result);
+SELECT bag_eq($$SELECT table_name, action, (before ->> 'rows')::int AS rows_before, (after ->> 'rows')::int AS rows_after, COALESCE(before ->> 'pattern', before ->> 'preference', before ->> 'vendor') AS before,
+                           COALESCE(after ->> 'pattern', after ->> 'preference', after ->> 'vendor') AS after FROM eiot.audit$$,
+  $$VALUES ('eiot.fingerprint_kind', 'INSERT', NULL::int, NULL::int, NULL, '0.10'), ('eiot.fingerprint', 'INSERT', NULL, 150, NULL, NULL), ('eiot.fingerprint', 'UPDATE', 150, 3, NULL, NULL),
+           ('eiot.fingerprint', 'UPDATE', 3, 1, NULL, 'd'), ('eiot.fingerprint', 'UPDATE', 1, 3, 'd', NULL),
+           ('eiot.fingerprint', 'INSERT', NULL, NULL, NULL, 'own 1'), ('eiot.fingerprint', 'INSERT', NULL, NULL, NULL, 'own 2'),
+           ('eiot.fingerprint', 'UPDATE', NULL, NULL, 'e', 'e!'), ('eiot.fingerprint', 'UPDATE', NULL, NULL, 'own 1', 'own 1!'),
+           ('eiot.fingerprint', 'DELETE', NULL, NULL, 'f', NULL), ('eiot.fingerprint', 'DELETE', NULL, NULL, 'own 2', NULL),
+           ('eiot.fingerprint_kind', 'UPDATE', NULL, NULL, '0.10', '0.5'), ('eiot.oui', 'INSERT', NULL, 2, NULL, NULL), ('eiot.oui', 'UPDATE', 2, 3, NULL, NULL),
+           ('eiot.oui', 'INSERT', NULL, NULL, NULL, 'By hand'), ('eiot.oui', 'DELETE', 4, NULL, NULL, NULL)$$, 'a load is one entry, what is written by hand one each');
+SELECT bag_eq($$SELECT DISTINCT who, tenant_id, before ->> 'kind' AS kind, before ->> 'origin' AS origin, before ->> 'registry' AS registry FROM eiot.audit WHERE (before ->> 'rows')::int > 1$$,
+              $$VALUES ('ac_boss'::name, NULL::uuid, 'ac.test', 'loaded', NULL), ('ac_boss', NULL, NULL, NULL, 'MA-S')$$, 'with who, which kind and which registry');
+-- Not one rule of many can be taken away in the shade of a load.
+SELECT is(pg_temp.as_role('ac_boss', 'SELECT eiot.load_fingerprints(pg_temp.recog(''{a,b,c}''))'), '3', 'loaded, as one entry');
+DELETE FROM eiot.audit;
+SELECT is(pg_temp.as_role('ac_boss', 'WITH d AS (DELETE FROM eiot.fingerprint WHERE kind = ''ac.test'' AND origin = ''loaded'' RETURNING *),
+                                           i AS (INSERT INTO eiot.fingerprint (kind, pattern, origin, shipped) SELECT kind, pattern, origin, shipped FROM d WHERE pattern <> ''b'' RETURNING 1)
+                                      SELECT count(*) FROM i'), '2', 'all of a kind deleted, and some put back, in one statement');
+SELECT results_eq($$SELECT action, before ->> 'pattern', after ->> 'rows' FROM eiot.audit ORDER BY before ->> 'pattern'$$, $$VALUES ('DELETE', 'a', NULL), ('DELETE', 'b', NULL), ('DELETE', 'c', NULL), ('INSERT', NULL, '2')$$,
+                  'are told one by one, for others of the kind are there');
+
+-- Reports and rejected rows.
+DELETE FROM eiot.audit;
+INSERT INTO eiot.report_run (name, inventory, tenant_id, period, html) VALUES ('ac', 'ac.device', pg_temp.t(1), '[2026-01-01,2026-02-01)', '<html/>'), ('ac', 'ac.device', pg_temp.t(2), '[2026-01-01,2026-02-01)', '');
+SELECT is(pg_temp.as_role('ac_manager', statement), result, statement)
+  FROM (VALUES ('UPDATE eiot.report_run SET html = ''<p>nothing to see</p>'' RETURNING name', 'ac'), ('DELETE FROM eiot.report_run RETURNING name', 'ac'),
+               (format('SELECT rejected FROM eiot.import_device_info(''ac.device'', %L, ''[{"DeviceId": ""}, {"DeviceId": "r"}]'', ''reject'')', pg_temp.t(1)), '2'),
+               ('WITH d AS (DELETE FROM eiot.import_reject RETURNING 1) SELECT count(*) FROM d', '2')) v(statement, result);
+SELECT results_eq($$SELECT table_name, action, tenant_id, (before ->> 'html') LIKE 'SHA-256 ________________________________________________________________',
+                           before ->> 'html' <> after ->> 'html', before ->> 'rows', after ->> 'rows' FROM eiot.audit WHERE tenant_id = pg_temp.t(1) ORDER BY audit_id$$,
+  $$VALUES ('eiot.report_run', 'INSERT', pg_temp.t(1), NULL::boolean, NULL::boolean, NULL, NULL), ('eiot.report_run', 'UPDATE', pg_temp.t(1), true, true, NULL, NULL), ('eiot.report_run', 'DELETE', pg_temp.t(1), true, NULL, NULL, NULL),
+           ('eiot.import_reject', 'INSERT', pg_temp.t(1), NULL, NULL, NULL, '2'), ('eiot.device_import', 'INSERT', pg_temp.t(1), NULL, NULL, NULL, NULL),
+           ('eiot.import_reject', 'DELETE', pg_temp.t(1), NULL, NULL, '2', NULL)$$, 'a page that is changed or deleted, and rejected rows, are entries without their contents');
+INSERT INTO eiot.report_run (name, inventory, tenant_id, period, error) VALUES ('ac', 'ac.device', pg_temp.t(3), '[2026-01-01,2026-02-01)', '22012: division by zero');
+SELECT is((SELECT after ->> 'html' FROM eiot.audit WHERE tenant_id = pg_temp.t(3)), NULL, 'no digest of no page');
+
+-- A row that somebody gives to another tenant.
+DELETE FROM eiot.audit;
+UPDATE eiot.entitlement SET tenant_id = pg_temp.t(2), units = 77 WHERE tenant_id = pg_temp.t(1) AND source = 'manual';
+SELECT results_eq($$SELECT tenant_id, action, before ->> 'tenant_id', after ->> 'tenant_id', before ->> 'units' IS NOT NULL, after ->> 'units' FROM eiot.audit ORDER BY audit_id$$,
+  $$VALUES (pg_temp.t(1), 'DELETE', pg_temp.t(1)::text, NULL, true, NULL), (pg_temp.t(2), 'INSERT', NULL, pg_temp.t(2)::text, false, '77')$$, 'is deleted from one and inserted into the other');
+SELECT is(pg_temp.as_role('ac_reader', 'SELECT string_agg(action, '','') FROM eiot.audit'), 'DELETE', 'each sees its half');
+UPDATE eiot.entitlement SET tenant_id = pg_temp.t(1), units = 2 WHERE tenant_id = pg_temp.t(2) AND units = 77;
+SELECT is(count(*), 4::bigint, 'there and back') FROM eiot.audit;
+
+-- Everything that a manager may write is under audit.
+SELECT is_empty($$
+  SELECT DISTINCT r.relation, r.command
+    FROM eiot.access_rights('manager', true) r
+   WHERE r.command <> 'SELECT'
+     AND NOT EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+                      WHERE t.tgrelid = r.relation AND p.proname IN ('record_change', 'record_rows') AND p.pronamespace = 'eiot'::regnamespace
+                        AND t.tgtype & CASE r.command WHEN 'INSERT' THEN 4 WHEN 'DELETE' THEN 8 ELSE 16 END <> 0)
+$$, 'a trigger records whatever a manager has a right to write');
+
+DELETE FROM eiot.audit;
 -- A restore is no change; nobody whom row-level security binds can pass for one.
 SET LOCAL row_security = off;
 SELECT is(pg_temp.as_role(role, statement), '42501', format('%s, row_security off: %s', role, statement))
   FROM unnest('{ac_boss,ac_manager}'::text[]) role
  CROSS JOIN (VALUES ('UPDATE eiot.entitlement SET units = 99'), ('DELETE FROM eiot.monitoring_off'), ('INSERT INTO eiot.monitoring_off (tenant_id, valid) VALUES (pg_temp.t(1), ''(,)'')')) v(statement);
 SELECT is(pg_temp.as_role('ac_boss', statement), '42501', format('row_security off: %s', statement))
-  FROM (VALUES ('UPDATE eiot.sku SET devices_per_unit = 99'), ('UPDATE eiot.counting_rule SET inactive_after = NULL'), ('UPDATE eiot.device_type SET class = ''iot'''), ('DELETE FROM eiot.tenant')) v(statement);
+  FROM (VALUES ('UPDATE eiot.sku SET devices_per_unit = 99'), ('UPDATE eiot.counting_rule SET inactive_after = NULL'), ('UPDATE eiot.device_type SET class = ''iot'''), ('DELETE FROM eiot.tenant'), ('DELETE FROM eiot.fingerprint WHERE origin = ''user'''),
+               ('DELETE FROM eiot.oui'), ('UPDATE eiot.fingerprint_kind SET preference = 0')) v(statement);
 UPDATE eiot.entitlement SET units = 3 WHERE tenant_id = pg_temp.t(1);
 SET LOCAL row_security = on;
-SELECT is(count(*), 11::bigint, 'what the owner writes then is not audited') FROM eiot.audit;
+SELECT is(count(*), 0::bigint, 'what the owner writes then is not audited') FROM eiot.audit;
 
 SELECT * FROM finish();
 ROLLBACK;

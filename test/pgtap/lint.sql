@@ -147,8 +147,8 @@ PREPARE unsafe AS VALUES
   ('identify_inventory'),        -- writes
   ('limit_to_tenants'),          -- alters a table
   ('limit_to_managers_of_all'),  -- alters a table
-  ('record_changes_of'),         -- alters a table
-  ('record_change'),             -- trigger that writes
+  ('record_changes_of'), ('record_rows_of'),   -- alter a table
+  ('record_change'), ('record_rows'),          -- triggers that write
   ('set_access_rights'),         -- grants
   ('grant_access'),              -- grants
   ('revoke_access'),             -- revokes
@@ -199,8 +199,8 @@ $$, 'operators are immutable, strict and parallel safe');
 
 -- ---- security
 
-SELECT results_eq($$SELECT signature FROM routine WHERE prosecdef ORDER BY 1$$, $$VALUES ('eiot.record_change()')$$,
-                  'nothing is SECURITY DEFINER but the trigger that writes the audit');
+SELECT results_eq($$SELECT signature FROM routine WHERE prosecdef ORDER BY 1$$, $$VALUES ('eiot.record_change()'), ('eiot.record_rows()')$$,
+                  'nothing is SECURITY DEFINER but the triggers that write the audit');
 
 SELECT is_empty($$
   SELECT r.name FROM relation r WHERE r.relkind = 'v'
@@ -213,7 +213,7 @@ SELECT is_empty($$
     FROM relation r
    WHERE r.relkind IN ('r', 'p') AND NOT (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = r.oid)
      AND (EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = r.oid AND a.attname ~ 'tenant' AND NOT a.attisdropped)
-          OR EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = r.oid AND t.tgfoid = 'eiot.record_change()'::regprocedure))
+          OR EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = r.oid AND t.tgfoid IN ('eiot.record_change()'::regprocedure, 'eiot.record_rows()'::regprocedure)))
    ORDER BY 1
 $$, 'every table that names a tenant, and every table under audit, is under row-level security');
 
@@ -494,7 +494,8 @@ $$, 'plpgsql_check: no function is slower than it need be');
 
 -- The checker follows no value through format() into a variable and no subquery.  Those read by a person:
 PREPARE injectable AS VALUES
-  ('keep_user_row'::name),     -- a list of %I = ($1).%I
+  ('record_rows'::name), ('record_changes_of'), ('record_rows_of'),   -- column names by quote_literal() and %I, and a regclass
+  ('keep_user_row'),           -- a list of %I = ($1).%I
   ('release_inventory'),       -- format() in a subquery
   ('limit_to_tenants'),        -- format() of constants, and a regclass
   ('set_access_rights'),       -- rights named in a constant, column names by quote_ident()
