@@ -175,6 +175,7 @@ CREATE FUNCTION eiot.import_subscribed_skus(tenant_id uuid, payload jsonb, as_of
 DECLARE
   body_rows jsonb;
   newer timestamptz;
+  changed timestamptz;
   twice uuid;
 BEGIN
   PERFORM eiot.check_tenant(import_subscribed_skus.tenant_id);
@@ -196,6 +197,16 @@ BEGIN
       USING ERRCODE = 'object_not_in_prerequisite_state',
             DETAIL = format('This one is as of %s.', as_of),
             HINT = 'Import bodies in the order of their time.';
+  END IF;
+  SELECT max(lower(e.valid))
+    INTO changed
+    FROM eiot.entitlement e
+   WHERE e.tenant_id = import_subscribed_skus.tenant_id AND e.source = 'subscribedSkus' AND upper_inf(e.valid);
+  IF changed > as_of THEN
+    RAISE EXCEPTION 'entitlements of tenant % are recorded as changed at %', import_subscribed_skus.tenant_id, changed
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = format('This body is as of %s.', as_of),
+            HINT = 'Import a body of a later instant.';
   END IF;
 
   SELECT s.sku_id
@@ -286,11 +297,16 @@ BEGIN
              CASE WHEN b.sku_id IS NOT NULL AND COALESCE(k.basis = 'import' AND k.devices_per_unit = 0, true)
                   THEN 'unknown SKU, kept with 0 devices per unit: if it covers devices, UPDATE eiot.sku' END,
              CASE WHEN b.assigned > b.enabled + b.warning
-                  THEN format('%s units assigned, %s in effect', b.assigned, b.enabled + b.warning) END), '') AS note
+                  THEN format('%s units assigned, %s in effect', b.assigned, b.enabled + b.warning) END,
+             -- Back again or beside another subscription, at what price nobody told.
+             CASE WHEN n.unit_price IS NOT NULL
+                  THEN format('without a price; the last one was %s %s a %s', n.unit_price, n.currency, n.billing_frequency) END), '') AS note
       FROM (SELECT DISTINCT sku_id, subscription_id FROM differing) d
       -- One that was met before, in an import for a tenant that the user knows nothing of, is hidden until it is held.
       LEFT JOIN eiot.sku k ON k.sku_id = d.sku_id
       LEFT JOIN body b ON b.sku_id = d.sku_id AND b.subscription_id = d.subscription_id
+      LEFT JOIN LATERAL eiot.known_price(import_subscribed_skus.tenant_id, d.sku_id, as_of) n
+             ON NOT EXISTS (SELECT FROM held h WHERE h.sku_id = d.sku_id AND h.subscription_id = d.subscription_id)
     UNION ALL
     -- Trials and legacy plans are no products of Graph.
     SELECT p.sku_id, k.name, NULL, k.part_number, 'differs', b.enabled, b.warning, b.suspended, b.locked_out, b.assigned,
@@ -313,7 +329,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eiot.import_subscribed_skus(uuid, jsonb, timestamptz) IS
-  'Brings a tenant''s entitlements to the body of Graph GET /subscribedSkus as of an instant, and returns one row per SKU that changed (added, changed, closed), units by state. The same body again changes nothing; a SKU gone from it is closed; unknown SKUs are kept with 0 devices; a SKU that lifecycle functions keep is left alone, and told where its units differ. 23503 for an unknown tenant, 22023/22004/22003/22P02 for a body that is none, 21000 for a SKU twice, 55000 where a newer body was imported; at REPEATABLE READ and above 40001 where another import came in between';
+  'Brings a tenant''s entitlements to the body of Graph GET /subscribedSkus as of an instant, and returns one row per SKU that changed (added, changed, closed), units by state. The same body again changes nothing; a SKU gone from it is closed; unknown SKUs are kept with 0 devices; a SKU that lifecycle functions keep is left alone, and told where its units differ. 23503 for an unknown tenant, 22023/22004/22003/22P02 for a body that is none, 21000 for a SKU twice, 55000 where a newer body was imported or a later change is recorded; at REPEATABLE READ and above 40001 where another import came in between';
 
 -- Defender advanced hunting: DeviceInfo
 

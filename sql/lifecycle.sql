@@ -104,17 +104,18 @@ COMMENT ON FUNCTION eiot.switch_on(uuid, timestamptz) IS
 
 CREATE FUNCTION eiot.open_entitlement(tenant_id uuid, sku_id uuid, units bigint, valid tstzrange,
                                       billing_frequency text DEFAULT NULL, unit_price numeric DEFAULT NULL,
-                                      currency text DEFAULT NULL) RETURNS bigint
+                                      currency text DEFAULT NULL, billing_anchor date DEFAULT NULL) RETURNS bigint
   LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100
 BEGIN ATOMIC
   INSERT INTO eiot.entitlement AS e (tenant_id, sku_id, units, valid, source, billing_frequency, unit_price, currency, billing_anchor)
   VALUES (open_entitlement.tenant_id, open_entitlement.sku_id, open_entitlement.units, open_entitlement.valid, 'lifecycle',
           open_entitlement.billing_frequency, open_entitlement.unit_price, open_entitlement.currency,
-          CASE WHEN open_entitlement.unit_price IS NOT NULL THEN (lower(open_entitlement.valid) AT TIME ZONE 'UTC')::date END)
+          CASE WHEN open_entitlement.unit_price IS NOT NULL
+               THEN COALESCE(open_entitlement.billing_anchor, (lower(open_entitlement.valid) AT TIME ZONE 'UTC')::date) END)
   RETURNING e.entitlement_id;
 END;
-COMMENT ON FUNCTION eiot.open_entitlement(uuid, uuid, bigint, tstzrange, text, numeric, text) IS
-  'Records a new subscription and returns its entitlement_id; billing cycles count from its first day (UTC)';
+COMMENT ON FUNCTION eiot.open_entitlement(uuid, uuid, bigint, tstzrange, text, numeric, text, date) IS
+  'Records a new subscription and returns its entitlement_id; billing cycles count from its first day (UTC) unless another day is given';
 
 -- ---- trial
 
@@ -239,6 +240,18 @@ $$;
 COMMENT ON FUNCTION eiot.check_price(text, numeric, text) IS
   'Raises 22023 for an unknown billing frequency, a price that is negative or no number, and a currency that is no code of three letters; 22004 for null';
 
+CREATE FUNCTION eiot.check_anchor(billing_anchor date) RETURNS void
+  LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 10
+  SET search_path = pg_catalog, pg_temp
+  AS $$
+BEGIN
+  IF NOT isfinite(billing_anchor) THEN
+    RAISE EXCEPTION 'billing_anchor must be a day: %', billing_anchor USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION eiot.check_anchor(date) IS 'Raises 22023 for an infinite day; none is fine';
+
 CREATE FUNCTION eiot.check_defender_p2(tenant_id uuid, at timestamptz) RETURNS void
   LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 100
   SET search_path = pg_catalog, pg_temp
@@ -257,7 +270,8 @@ COMMENT ON FUNCTION eiot.check_defender_p2(uuid, timestamptz) IS
 
 CREATE FUNCTION eiot.purchase(tenant_id uuid, units bigint, billing_frequency text, unit_price numeric, currency text,
                               at timestamptz DEFAULT pg_catalog.now(),
-                              sku_id uuid DEFAULT 'b2f91841-252f-4765-94c3-75802d7c0ddb') RETURNS bigint
+                              sku_id uuid DEFAULT 'b2f91841-252f-4765-94c3-75802d7c0ddb',
+                              billing_anchor date DEFAULT NULL) RETURNS bigint
   LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 1000
   SET search_path = pg_catalog, pg_temp
   AS $$
@@ -267,6 +281,7 @@ DECLARE
 BEGIN
   PERFORM eiot.check_units(units, 1);
   PERFORM eiot.check_price(billing_frequency, unit_price, currency);
+  PERFORM eiot.check_anchor(billing_anchor);
   SELECT s.* INTO sku FROM eiot.sku s WHERE s.sku_id = purchase.sku_id;
   IF sku.kind IS DISTINCT FROM 'device_license' THEN
     RAISE EXCEPTION 'SKU % is not a standalone license', sku_id
@@ -292,13 +307,13 @@ BEGIN
              tenant_id, sku_id));
   END IF;
   PERFORM eiot.switch_on(tenant_id, at);
-  RETURN eiot.open_entitlement(tenant_id, sku_id, units, tstzrange(at, NULL), billing_frequency, unit_price, currency);
+  RETURN eiot.open_entitlement(tenant_id, sku_id, units, tstzrange(at, NULL), billing_frequency, unit_price, currency, billing_anchor);
 END
 $$;
-COMMENT ON FUNCTION eiot.purchase(uuid, bigint, text, numeric, text, timestamptz, uuid) IS
-  'Records standalone licenses bought as a subscription of their own and returns its entitlement_id; monitoring is on from then. unit_price is that of one unit for a cycle of month, quarter or year. 55000 purchase_needs_p2, one_keeper, order_of_time; 23503 for an unknown tenant, 22023 for no units, a price, currency, frequency or SKU that is none, infinity; 22003 beyond a million millions; 22004 for null';
+COMMENT ON FUNCTION eiot.purchase(uuid, bigint, text, numeric, text, timestamptz, uuid, date) IS
+  'Records standalone licenses bought as a subscription of their own and returns its entitlement_id; monitoring is on from then. unit_price is that of one unit for a cycle of month, quarter or year; cycles count from the day of the purchase (UTC), or from billing_anchor. 55000 purchase_needs_p2, one_keeper, order_of_time; 23503 for an unknown tenant, 22023 for no units, a price, currency, frequency or SKU that is none, infinity; 22003 beyond a million millions; 22004 for null';
 
-CREATE FUNCTION eiot.hold_entitlement(entitlement_id bigint, at timestamptz) RETURNS eiot.entitlement
+CREATE FUNCTION eiot.hold_entitlement(entitlement_id bigint, at timestamptz, imported_too boolean DEFAULT false) RETURNS eiot.entitlement
   LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 200
   SET search_path = pg_catalog, pg_temp
   AS $$
@@ -321,7 +336,7 @@ BEGIN
       USING ERRCODE = 'no_data_found',
             HINT = 'Each change gives an entitlement a new entitlement_id; eiot.history(tenant_id) tells them.';
   END IF;
-  IF held.source = 'subscribedSkus' THEN
+  IF held.source = 'subscribedSkus' AND NOT imported_too THEN
     PERFORM eiot.refuse('one_keeper', format('imports of subscribedSkus keep entitlement %s', entitlement_id),
       'The next import brings what changed; changed here as well, the two would undo each other.',
       format('Import the next body; or keep the SKU here from now on: UPDATE eiot.entitlement SET source = ''lifecycle'' WHERE tenant_id = %L AND sku_id = %L;',
@@ -356,8 +371,8 @@ BEGIN
   RETURN held;
 END
 $$;
-COMMENT ON FUNCTION eiot.hold_entitlement(bigint, timestamptz) IS
-  'Locks an entitlement for a change at an instant. 55000 one_keeper, order_of_time, enabled_alone; P0002 for an unknown entitlement, 22004 for null, 22023 for infinity; at REPEATABLE READ and above 40001 where another step or an import came in between';
+COMMENT ON FUNCTION eiot.hold_entitlement(bigint, timestamptz, boolean) IS
+  'Locks an entitlement for a change at an instant; one that imports keep only where imported_too. 55000 one_keeper, order_of_time, enabled_alone; P0002 for an unknown entitlement, 22004 for null, 22023 for infinity; at REPEATABLE READ and above 40001 where another step or an import came in between';
 
 CREATE FUNCTION eiot.replace_entitlement(held eiot.entitlement, units bigint, assigned_units bigint, at timestamptz) RETURNS bigint
   LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 200
@@ -454,10 +469,9 @@ DECLARE
   held eiot.entitlement;
   billed eiot.entitlement;
 BEGIN
-  IF NOT isfinite(billing_anchor) THEN
-    RAISE EXCEPTION 'billing_anchor must be a day: %', billing_anchor USING ERRCODE = 'invalid_parameter_value';
-  END IF;
-  held := eiot.hold_entitlement(entitlement_id, at);
+  PERFORM eiot.check_anchor(billing_anchor);
+  -- A price is nothing that imports bring: they hand it on.
+  held := eiot.hold_entitlement(entitlement_id, at, true);
   PERFORM eiot.check_not_fixed(held);
   billed := held;
   billed.billing_frequency := change_billing.billing_frequency;
@@ -472,7 +486,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eiot.change_billing(bigint, text, numeric, timestamptz, text, date) IS
-  'Changes billing frequency and price of an entitlement at an instant and returns the entitlement_id that it has from then on; currency and the day that cycles count from stay what they are unless given (where there is none, the day of the change, UTC). 55000 order_of_time, one_keeper, enabled_alone, trial_is_fixed, legacy_plan_is_fixed; P0002 for an unknown entitlement, 22023 for a frequency, price, currency or day that is none, 22004 for null';
+  'Changes billing frequency and price of an entitlement at an instant and returns the entitlement_id that it has from then on; currency and the day that cycles count from stay what they are unless given (where there is none, the day of the change, UTC). Entitlements that imports keep can be priced so, too. 55000 order_of_time, enabled_alone, trial_is_fixed, legacy_plan_is_fixed; P0002 for an unknown entitlement, 22023 for a frequency, price, currency or day that is none, 22004 for null';
 
 CREATE FUNCTION eiot.assign_units(entitlement_id bigint, units bigint, at timestamptz DEFAULT pg_catalog.now()) RETURNS bigint
   LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 1000

@@ -146,6 +146,8 @@ SELECT is(pg_temp.lines(28, '[2021-08-16,2022-08-20)', 'nce'), 'frequency 2021-0
           'in cycles of its own: a whole one');
 SELECT pg_temp.rebilled(29, 'month', 26, '2021-08-20');
 SELECT is(pg_temp.lines(29, '[2021-08-16,2021-09-15)', 'nce'), 'price 2021-08-20 2021-09-15 credit x 10 = -209.67; price 2021-08-20 2021-09-15 charge x 10 = 218.06', 'a price alone: by days, and rounded by line');
+SELECT eiot.change_billing(eiot.purchase(pg_temp.t(30), 1, 'month', 28, 'USD', '2023-02-28', billing_anchor => '2023-01-31'), 'year', 280, '2023-03-10');
+SELECT is(pg_temp.lines(30, '[2023-03-01,2023-03-31)', 'nce'), 'frequency 2023-03-10 2023-03-31 credit x 1 = -21.00; frequency 2023-03-10 2024-01-31 charge x 1 = 249.13', 'a month is divided by days of the month that it starts in, as ever');
 
 -- The end of a month.
 SELECT pg_temp.live(31, 30, 'month', '[["2022-01-30", 1], ["2022-04-29", 2]]');

@@ -6,7 +6,7 @@ SET LOCAL client_min_messages = warning;
 SET LOCAL TimeZone = 'UTC';
 SET LOCAL jit = off;
 
-SELECT plan(353);
+SELECT plan(369);
 
 CREATE FUNCTION pg_temp.t(n integer) RETURNS uuid
   LANGUAGE sql IMMUTABLE
@@ -145,6 +145,46 @@ SELECT bag_eq($$SELECT entitlement_id, format('%s %s %s', ctid, xmin, cmin) AS v
               $$SELECT b.* FROM before_import b JOIN eiot.entitlement e USING (entitlement_id) WHERE e.source = 'manual'$$, 'did not touch them');
 SELECT is(eiot.capacity_at(pg_temp.t(4), as_of), capacity, format('they add up at %s', as_of))
   FROM (VALUES (timestamptz '2026-01-15', 12::bigint), ('2026-02-15', 22), ('2026-03-15', 12)) v(as_of, capacity);
+
+-- ---- prices: rows of an import inherit that of the row before
+
+CREATE FUNCTION pg_temp.priced(n integer) RETURNS TABLE (state text, units bigint, since date, until date, price text)
+  LANGUAGE sql AS $$
+  SELECT e.state, e.units, lower(e.valid)::date, upper(e.valid)::date, concat_ws(' ', e.unit_price, e.currency, e.billing_frequency, e.billing_anchor)
+    FROM eiot.entitlement e WHERE e.tenant_id = pg_temp.t(n) ORDER BY e.sku_id, e.state, e.valid
+$$;
+SELECT bag_eq($$SELECT change, note FROM pg_temp.import(28, '2026-01-01', pg_temp.sku('E5', '{"enabled": 10, "warning": 1}'), pg_temp.sku('ADDON', '{"enabled": 4}'))$$,
+              $$VALUES ('added', NULL), ('added', NULL)$$, 'no price: nothing to note');
+UPDATE eiot.entitlement SET billing_frequency = 'month', unit_price = 31, currency = 'EUR', billing_anchor = '2026-01-01'
+ WHERE tenant_id = pg_temp.t(28) AND sku_id = pg_temp.sku_id('E5')::uuid AND state = 'enabled';
+-- More units, other ones assigned, a correction of that, all of them in the grace period, and back.
+SELECT bag_eq($$SELECT change, note FROM pg_temp.import(28, '2026-01-11', pg_temp.sku('E5', '{"enabled": 12, "warning": 1}'), pg_temp.sku('ADDON', '{"enabled": 5}'))$$,
+              $$VALUES ('changed', NULL), ('changed', NULL)$$, 'more units');
+SELECT isnt_empty($$SELECT * FROM pg_temp.import(28, '2026-01-13', pg_temp.sku('E5', '{"enabled": 12, "warning": 1}', 7), pg_temp.sku('ADDON', '{"enabled": 5}'))$$, 'others assigned');
+SELECT isnt_empty($$SELECT * FROM pg_temp.import(28, '2026-01-13', pg_temp.sku('E5', '{"enabled": 13, "warning": 1}', 8), pg_temp.sku('ADDON', '{"enabled": 5}'))$$, 'corrected');
+SELECT isnt_empty($$SELECT * FROM pg_temp.import(28, '2026-02-10', pg_temp.sku('E5', '{"enabled": 0, "warning": 13}', 8), pg_temp.sku('ADDON', '{"enabled": 5}'))$$, 'into the grace period');
+SELECT isnt_empty($$SELECT * FROM pg_temp.import(28, '2026-02-20', pg_temp.sku('E5', '{"enabled": 13}', 8), pg_temp.sku('ADDON', '{"enabled": 5}'))$$, 'and back');
+SELECT results_eq('SELECT * FROM pg_temp.priced(28)', $$VALUES
+  ('enabled', 10::bigint, date '2026-01-01', date '2026-01-11', '31 EUR month 2026-01-01'), ('enabled', 12, '2026-01-11', '2026-01-13', '31 EUR month 2026-01-01'),
+  ('enabled', 13, '2026-01-13', '2026-02-10', '31 EUR month 2026-01-01'), ('enabled', 0, '2026-02-10', '2026-02-20', '31 EUR month 2026-01-01'), ('enabled', 13, '2026-02-20', NULL, '31 EUR month 2026-01-01'),
+  ('warning', 1, '2026-01-01', '2026-02-10', ''), ('warning', 13, '2026-02-10', '2026-02-20', ''),
+  ('enabled', 4, '2026-01-01', '2026-01-11', ''), ('enabled', 5, '2026-01-11', NULL, '')$$, 'the enabled units keep their price through all of it, and those of the other SKU have none');
+SELECT results_eq($$SELECT kind, reason, used, units, amount FROM eiot.charges(pg_temp.t(28), '[2026-01-01,2026-03-01)', 'day')$$, $$VALUES
+  ('charge', 'new', daterange '[2026-01-01,2026-02-01)', 10::bigint, 310.00), ('credit', 'increase', '[2026-01-11,2026-02-01)', 10, -210.00), ('charge', 'increase', '[2026-01-11,2026-02-01)', 12, 252.00),
+  ('credit', 'increase', '[2026-01-13,2026-02-01)', 12, -228.00), ('charge', 'increase', '[2026-01-13,2026-02-01)', 13, 247.00), ('charge', 'renewal', '[2026-02-01,2026-03-01)', 13, 403.00),
+  ('credit', 'end', '[2026-02-10,2026-03-01)', 13, -273.46), ('charge', 'new', '[2026-02-20,2026-03-01)', 13, 129.54)$$, 'and are charged by it');
+-- Another price from a day on, which the next import hands on; no body of before that.
+SELECT isnt(eiot.change_billing((SELECT entitlement_id FROM eiot.entitlement WHERE tenant_id = pg_temp.t(28) AND unit_price IS NOT NULL AND upper_inf(valid)), 'year', 300, '2026-03-05'), NULL, 'imported units can be priced anew');
+SELECT throws_ok($$SELECT * FROM pg_temp.import(28, '2026-03-04', pg_temp.sku('E5', '{"enabled": 14}', 8), pg_temp.sku('ADDON', '{"enabled": 5}'))$$, '55000', NULL, 'a body of before that is refused');
+SELECT is_empty($$SELECT * FROM pg_temp.import(28, '2026-03-05', pg_temp.sku('E5', '{"enabled": 13}', 8), pg_temp.sku('ADDON', '{"enabled": 5}'))$$, 'one of the same instant changes nothing');
+SELECT isnt_empty($$SELECT * FROM pg_temp.import(28, '2026-03-10', pg_temp.sku('E5', '{"enabled": 14}', 8), pg_temp.sku('ADDON', '{"enabled": 5}'))$$, 'a later one does');
+SELECT results_eq($$SELECT units, since, until, price FROM pg_temp.priced(28) WHERE since >= '2026-02-20' AND price <> ''$$, $$VALUES
+  (13::bigint, date '2026-02-20', date '2026-03-05', '31 EUR month 2026-01-01'), (13, '2026-03-05', '2026-03-10', '300 EUR year 2026-01-01'), (14, '2026-03-10', NULL, '300 EUR year 2026-01-01')$$, 'at the new price');
+-- Gone, and back again: nobody told at what price.
+SELECT bag_eq($$SELECT change, note FROM pg_temp.import(28, '2026-04-01', pg_temp.sku('ADDON', '{"enabled": 5}'))$$, $$VALUES ('closed', NULL)$$, 'gone');
+SELECT bag_eq($$SELECT change, note FROM pg_temp.import(28, '2026-05-01', pg_temp.sku('E5', '{"enabled": 9}'), pg_temp.sku('ADDON', '{"enabled": 5}'))$$,
+              $$VALUES ('added', 'without a price; the last one was 300 EUR a year')$$, 'back again without one, which is told');
+SELECT results_eq($$SELECT units, since, price FROM pg_temp.priced(28) WHERE since >= '2026-04-01'$$, $$VALUES (9::bigint, date '2026-05-01', '')$$, 'and so recorded');
 
 -- ---- forms of the body
 

@@ -232,7 +232,7 @@ SELECT throws_ok(format('SELECT eiot.%s', step), errcode, NULL, step)
                ('purchase(pg_temp.t(112), 1, ''month'', NULL, ''EUR'')', '22004'), ('purchase(pg_temp.t(112), -1, ''month'', 1, ''EUR'')', '22023'), ('purchase(pg_temp.t(112), 1, ''month'', ''Infinity'', ''EUR'')', '22023'),
                ('purchase(pg_temp.t(112), 1, ''Month'', 1, ''EUR'')', '22023'), ('purchase(pg_temp.t(112), 1, ''month'', 1, '''')', '22023'), ('purchase(pg_temp.t(112), 9223372036854775807, ''month'', 1, ''EUR'')', '22003'),
                ('purchase(pg_temp.t(9999), 1, ''month'', 1, ''EUR'')', '23503'), ('purchase(pg_temp.t(112), 1, ''month'', 1, ''EUR'', ''-infinity'')', '22023'),
-               ('purchase(pg_temp.t(112), 1, ''month'', 1, ''EUR'', sku_id => NULL)', '22023'), ('purchase(pg_temp.t(112), 1, ''month'', 1, ''EUR'', sku_id => pg_temp.t(1))', '22023'),
+               ('purchase(pg_temp.t(112), 1, ''month'', 1, ''EUR'', sku_id => NULL)', '22023'), ('purchase(pg_temp.t(112), 1, ''month'', 1, ''EUR'', billing_anchor => ''-infinity'')', '22023'), ('purchase(pg_temp.t(112), 1, ''month'', 1, ''EUR'', sku_id => pg_temp.t(1))', '22023'),
                ('change_units(0, 1)', 'P0002'), ('change_units(NULL, 1)', '22004'), ('change_units(1, NULL)', '22004'), ('change_units(1, -1)', '22023'), ('assign_units(1, NULL)', '22004'),
                ('change_billing(NULL, ''month'', 1)', '22004'), ('change_billing(0, ''month'', 1)', 'P0002'), ('change_billing((SELECT id FROM known WHERE n = 118), NULL, 1, ''2026-12-01'')', '22004'),
                ('change_billing((SELECT id FROM known WHERE n = 118), ''month'', NULL, ''2026-12-01'')', '22004'), ('change_billing((SELECT id FROM known WHERE n = 118), ''week'', 1, ''2026-12-01'')', '22023'),

@@ -15,6 +15,7 @@ my $node = new_cluster('dump');
 my $dir = PostgreSQL::Test::Utils::tempdir();
 my $data = data_dir();
 my %id = map { $_->{folder} => $_->{tenant_id} } tenants();
+$id{relecloud} = '5f2c0d6e-0000-4000-8000-0000000000ff';
 
 # ---- the database
 
@@ -63,6 +64,35 @@ SELECT e.tenant, s.sku_id, e.subscription, e.units, 0, e.state, e.valid::tstzran
        e(tenant, sku, subscription, units, state, valid)
   JOIN eiot.sku s ON s.name = e.sku;
 
+-- the life of licenses: an unlimited trial of old, one of 2024, purchases, changes of units and billing, units assigned, another
+-- currency, an end, monitoring off and on and off, imported units with a price that a later import hands on
+INSERT INTO eiot.tenant (tenant_id, name) VALUES ('$id{relecloud}', 'Relecloud');
+INSERT INTO eiot.entitlement (tenant_id, sku_id, units, valid)
+VALUES ('$id{adatum}', '111046dd-295b-4d6d-9724-d52ac90bd1f2', 50, '[2022-01-01,)'), ('$id{relecloud}', '111046dd-295b-4d6d-9724-d52ac90bd1f2', 5, '[2022-01-01,)');
+SELECT eiot.start_trial('$id{relecloud}', '2023-06-01'), eiot.start_trial('$id{relecloud}', '2024-07-01');
+DO \$\$
+DECLARE
+  id bigint;
+BEGIN
+  id := eiot.purchase('$id{relecloud}', 10, 'month', 1.20, 'EUR', '2025-01-30 09:00');
+  id := eiot.change_units(id, 14, '2025-02-10');
+  id := eiot.assign_units(id, 5, '2025-02-11');
+  id := eiot.change_billing(id, 'month', 1.30, '2025-03-30');
+  id := eiot.change_billing(id, 'year', 13, '2025-05-12 17:45');
+  id := eiot.change_units(id, 9, '2025-06-01');
+  id := eiot.change_units(eiot.purchase('$id{relecloud}', 100, 'quarter', 180.5, 'JPY', '2025-02-15'), 0, '2025-07-07');
+  id := eiot.purchase('$id{adatum}', 3, 'quarter', 3.555, 'KWD', '2026-03-31', billing_anchor => '2026-01-31');
+END
+\$\$;
+SELECT eiot.turn_off('$id{northwind}', '2025-01-01'), eiot.turn_on('$id{northwind}', '2025-02-01'), eiot.turn_off('$id{northwind}', '2026-08-12 12:00');
+INSERT INTO eiot.entitlement (tenant_id, sku_id, units, valid, billing_frequency, unit_price, currency, billing_anchor)
+VALUES ('$id{litware}', 'e1070000-0000-4000-8000-000000000002', 1000, '[2022-11-01,)', 'month', 0.90, 'EUR', '2022-11-01');
+SELECT eiot.cancel_legacy_plan('$id{litware}', '2023-06-10 12:00');
+SELECT eiot.change_billing(e.entitlement_id, 'month', 54.75, '2026-08-13 10:00', 'USD')
+  FROM eiot.entitlement e WHERE e.tenant_id = '$id{fabrikam}' AND e.source = 'subscribedSkus' AND e.state = 'enabled' AND upper_inf(e.valid) AND e.units > 0;
+SELECT FROM eiot.import_subscribed_skus('$id{fabrikam}', pg_read_file('$data/fabrikam/subscribedSkus-241.json')::jsonb, '2026-08-13 16:00');
+SELECT FROM eiot.import_subscribed_skus('$id{fabrikam}', pg_read_file('$data/fabrikam/subscribedSkus-plus-4.json')::jsonb, '2026-08-13 18:00');
+
 UPDATE asset.device SET class_override = 'medical' WHERE tenant_id = '$id{fabrikam}' AND device_id LIKE '%7';
 UPDATE asset.device SET class_override = 'ot', evidence = '{"a": 1}', identified_class = 'bms' WHERE tenant_id = '$id{adatum}' AND device_id LIKE '%3';
 });
@@ -88,8 +118,13 @@ sub answers
 	my ($db) = @_;
 	my $sql = q{
 		SELECT 'capacity', * FROM eiot.capacity ORDER BY tenant_id;
-		SELECT 'capacity_at', at, tenant_id, eiot.capacity_at(tenant_id, at)
-		  FROM eiot.tenant CROSS JOIN unnest('{2023-11-30,2026-08-12,2026-08-13}'::timestamptz[]) at ORDER BY at, tenant_id;
+		SELECT 'capacity_at', at, tenant_id, eiot.capacity_at(tenant_id, at), eiot.next_capacity_change(tenant_id, at)
+		  FROM eiot.tenant CROSS JOIN unnest('{2023-06-10 12:59,2023-06-10 13:00,2023-06-15,2023-11-30,2024-08-01,2025-01-15,2025-03-01,2026-08-12,2026-08-12 12:00,2026-08-13,2027-01-01}'::timestamptz[]) at
+		 ORDER BY at, tenant_id;
+		SELECT 'history', t.tenant_id, h.at, h.what, h.product, h.state, h.entitlement_id, h.units_before, h.units_after, h.recorded_by
+		  FROM eiot.tenant t CROSS JOIN LATERAL eiot.history(t.tenant_id) WITH ORDINALITY h ORDER BY t.tenant_id, h.ordinality;
+		SELECT 'charges', t.tenant_id, p.policy, c.* FROM eiot.tenant t CROSS JOIN (VALUES ('nce', 'clamp'), ('azure', 'clamp'), ('day,at=total,tz=Asia/Tokyo', 'distance')) p(policy, month_end)
+		 CROSS JOIN LATERAL eiot.charges(t.tenant_id, '[2022-01-01,2027-01-01)', p.policy::eiot.proration_policy, p.month_end) WITH ORDINALITY c ORDER BY t.tenant_id, p.policy, c.ordinality;
 	};
 	for my $inventory ('asset.device', 'asset."Device, split"')
 	{
@@ -144,6 +179,11 @@ isnt($rows, $fresh, 'there is something to lose');
 like($rows, qr/^eiot\.import_reject\|.*"ordinal":2,/m, 'rejects among it');
 is(() = $rows =~ /^eiot\.entitlement\|/mg,
 	$node->safe_psql('original', 'SELECT count(*) FROM eiot.entitlement'), 'and entitlements');
+is( join(' ', sort(keys %{ { map { $_ => 1 } $answers =~ /^history\|[^|]*\|[^|]*\|([^|]+)\|/mg } })),
+	'added billing changed ended imported legacy plan canceled legacy plan started monitoring turned off monitoring turned on price changed purchased trial ended trial started units assigned units changed',
+	'every kind of event in the life of licenses');
+is( join(' ', sort(keys %{ { map { $_ => 1 } $answers =~ /^charges\|[^|]*\|nce\|(?:[^|]*\|){4}(\w+)\|/mg } })),
+	'decrease end frequency increase new price renewal usage', 'and of charge');
 unlike($dump, qr/\bEIoT Device License - trial\b/, 'shipped rows that nobody changed are not dumped');
 like($dump, qr/\tMicrosoft 365 E5\tuser_license\t6\t/, 'a changed one is');
 unlike($dump, qr/CREATE (?:FUNCTION|AGGREGATE|TYPE|TABLE|SEQUENCE) eiot\./, 'nor are objects of the extension');
