@@ -107,3 +107,13 @@ CREATE FUNCTION eiot.allocate(weight numeric, scale integer) RETURNS numeric
   LANGUAGE c WINDOW IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 2 AS 'MODULE_PATHNAME', 'eiot_allocate';
 COMMENT ON FUNCTION eiot.allocate(numeric, integer) IS
   'Window function: the weights themselves, rounded to so many decimals each so that they add up to their sum, rounded as round_total does with half_up; null for a null weight or scale; 22023 for negative weights and for a scale that the rows disagree on';
+
+CREATE FUNCTION eiot.allocate(weights numeric[], total numeric, scale integer) RETURNS numeric[]
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME', 'eiot_allocate_array';
+COMMENT ON FUNCTION eiot.allocate(numeric[], numeric, integer) IS
+  'The parts of a total that go to the elements of an array by their weights, with so many decimals, in an array of the same shape; as the window function, which has to sort by partition, where array_agg and GROUP BY have not; null elements get null; null of null; 22023 for negative weights';
+
+CREATE FUNCTION eiot.allocate(weights numeric[], scale integer) RETURNS numeric[]
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME', 'eiot_allocate_array';
+COMMENT ON FUNCTION eiot.allocate(numeric[], integer) IS
+  'The elements of an array, rounded to so many decimals each so that they add up to their sum, rounded as round_total does with half_up; null elements stay null; null of null; 22023 for negative elements';

@@ -1,6 +1,7 @@
 /*
  * allocate.c
- *		Window function eiot.allocate(): parts that add up to the rounded total.
+ *		eiot.allocate(): parts that add up to the rounded total, of the rows of a
+ *		window or the elements of an array.
  *
  * The largest remainder: each row gets its exact share rounded down, and what
  * is left goes unit by unit to the rows that lost most, earlier ones first.  The
@@ -9,7 +10,9 @@
  */
 #include "eiot.h"
 
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
@@ -18,12 +21,21 @@
 #include "decimal.h"
 
 PG_FUNCTION_INFO_V1(eiot_allocate);
+PG_FUNCTION_INFO_V1(eiot_allocate_array);
 
 #define ARG_WEIGHT	0
 #define ARG_TOTAL	1			/* if there are three */
 
 #define MAX_ALLOCATE_SCALE	1000
 #define NO_PART				UINT64_MAX	/* of a row without a weight */
+
+/* Where the weights are: a window's partition, or else the elements of an array. */
+typedef struct Weights
+{
+	WindowObject window;
+	Datum	   *elements;
+	bool	   *nulls;
+} Weights;
 
 /* What the rows of a partition get, in the smallest unit or, beyond that, as they are. */
 typedef struct Allocation
@@ -71,12 +83,17 @@ check_weight(Datum weight)
 						DatumGetCString(DirectFunctionCall1(numeric_out, weight)))));
 }
 
-static Datum
-weight_of(WindowObject window, int64 row, bool *isnull)
+static inline Datum
+weight_of(const Weights *weights, int64 row, bool *isnull)
 {
 	bool		isout;
 
-	return WinGetFuncArgInPartition(window, ARG_WEIGHT, (int) row, WINDOW_SEEK_HEAD, false,
+	if (weights->window == NULL)
+	{
+		*isnull = weights->nulls[row];
+		return weights->elements[row];
+	}
+	return WinGetFuncArgInPartition(weights->window, ARG_WEIGHT, (int) row, WINDOW_SEEK_HEAD, false,
 									isnull, &isout);
 }
 
@@ -156,7 +173,7 @@ rescale(Decimal decimal, int scale, Wide *digits)
 
 /* All in integers.  False if something does not fit. */
 static bool
-allocate_integers(Allocation *allocation, WindowObject window, MemoryContext context)
+allocate_integers(Allocation *allocation, const Weights *source, MemoryContext context)
 {
 	Decimal    *weights = MemoryContextAllocHuge(context, allocation->nrows * sizeof(Decimal));
 	Candidate  *candidates = MemoryContextAllocHuge(context, allocation->nrows * sizeof(Candidate));
@@ -175,7 +192,7 @@ allocate_integers(Allocation *allocation, WindowObject window, MemoryContext con
 	for (int64 row = 0; row < allocation->nrows; row++)
 	{
 		bool		isnull;
-		Datum		weight = weight_of(window, row, &isnull);
+		Datum		weight = weight_of(source, row, &isnull);
 
 		CHECK_FOR_INTERRUPTS();
 		parts[row] = isnull ? NO_PART : 0;
@@ -266,7 +283,7 @@ does_not_fit:
 
 /* The same in numeric's arithmetic. */
 static void
-allocate_numerics(Allocation *allocation, WindowObject window, MemoryContext context)
+allocate_numerics(Allocation *allocation, const Weights *source, MemoryContext context)
 {
 	Datum	   *parts = MemoryContextAllocHuge(context, allocation->nrows * sizeof(Datum));
 	LargeCandidate *candidates = MemoryContextAllocHuge(context,
@@ -282,7 +299,7 @@ allocate_numerics(Allocation *allocation, WindowObject window, MemoryContext con
 	for (int64 row = 0; row < allocation->nrows; row++)
 	{
 		bool		isnull;
-		Datum		weight = weight_of(window, row, &isnull);
+		Datum		weight = weight_of(source, row, &isnull);
 
 		CHECK_FOR_INTERRUPTS();
 		parts[row] = (Datum) 0;
@@ -358,24 +375,19 @@ get_statement(FunctionCallInfo fcinfo, Datum *total, int *scale, bool *isnull)
 	*isnull = *isnull || total_isnull;
 }
 
+/* The scale is set, and so is nrows; total is ignored where it is that of the weights. */
 static void
-allocate(Allocation *allocation, FunctionCallInfo fcinfo, MemoryContext context)
+allocate(Allocation *allocation, const Weights *weights, Datum total, MemoryContext context)
 {
-	WindowObject window = PG_WINDOW_OBJECT();
-	MemoryContext caller;
-	Datum		total;
-
-	get_statement(fcinfo, &total, &allocation->scale, &allocation->nothing);
-	if (allocation->nothing)
-		return;
 	if (allocation->scale < 0 || allocation->scale > MAX_ALLOCATE_SCALE)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("scale of an allocation is out of range: %d", allocation->scale),
 				 errhint("Give a number of decimals from 0 to %d.", MAX_ALLOCATE_SCALE)));
-	allocation->of_weights = PG_NARGS() == 2;
 	if (!allocation->of_weights)
 	{
+		MemoryContext caller;
+
 		if (!numeric_is_finite(total))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -388,14 +400,27 @@ allocate(Allocation *allocation, FunctionCallInfo fcinfo, MemoryContext context)
 		MemoryContextSwitchTo(caller);
 		allocation->negative = numeric_is_negative(total);
 	}
-	allocation->nrows = WinGetPartitionRowCount(window);
+	if (!allocate_integers(allocation, weights, context))
+		allocate_numerics(allocation, weights, context);
+}
+
+static void
+allocate_partition(Allocation *allocation, FunctionCallInfo fcinfo, MemoryContext context)
+{
+	Weights		weights = {.window = PG_WINDOW_OBJECT()};
+	Datum		total;
+
+	get_statement(fcinfo, &total, &allocation->scale, &allocation->nothing);
+	if (allocation->nothing)
+		return;
+	allocation->of_weights = PG_NARGS() == 2;
+	allocation->nrows = WinGetPartitionRowCount(weights.window);
 	if (allocation->nrows > PG_INT32_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("partition has too many rows to allocate to: %lld",
 						(long long) allocation->nrows)));
-	if (!allocate_integers(allocation, window, context))
-		allocate_numerics(allocation, window, context);
+	allocate(allocation, &weights, total, context);
 }
 
 /* Total and scale are the partition's, so each row must state the same. */
@@ -420,6 +445,18 @@ check_agreement(const Allocation *allocation, FunctionCallInfo fcinfo)
 				 errhint("Partition by what the total belongs to.")));
 }
 
+static Datum
+part_of(const Allocation *allocation, int64 row, bool *isnull)
+{
+	*isnull = allocation->parts != NULL ? allocation->parts[row] == NO_PART :
+		allocation->large_parts[row] == (Datum) 0;
+	if (*isnull)
+		return (Datum) 0;
+	if (allocation->parts != NULL)
+		return make_decimal(allocation->parts[row], allocation->negative, allocation->scale);
+	return allocation->large_parts[row];
+}
+
 /* eiot.allocate(weight numeric, [total numeric,] scale int) OVER (...) */
 Datum
 eiot_allocate(PG_FUNCTION_ARGS)
@@ -430,20 +467,37 @@ eiot_allocate(PG_FUNCTION_ARGS)
 
 	if (!allocation->computed)
 	{
-		allocate(allocation, fcinfo, GetMemoryChunkContext(allocation));
+		allocate_partition(allocation, fcinfo, GetMemoryChunkContext(allocation));
 		allocation->computed = true;
 	}
 	else
 		check_agreement(allocation, fcinfo);
 	if (allocation->nothing)
 		PG_RETURN_NULL();
-	if (allocation->parts != NULL)
-	{
-		if (allocation->parts[row] == NO_PART)
-			PG_RETURN_NULL();
-		return make_decimal(allocation->parts[row], allocation->negative, allocation->scale);
-	}
-	if (allocation->large_parts[row] == (Datum) 0)
-		PG_RETURN_NULL();
-	return allocation->large_parts[row];
+	return part_of(allocation, row, &fcinfo->isnull);
+}
+
+/* eiot.allocate(weights numeric[], [total numeric,] scale int) */
+Datum
+eiot_allocate_array(PG_FUNCTION_ARGS)
+{
+	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(0);
+	Allocation	allocation = {.of_weights = PG_NARGS() == 2};
+	Weights		weights = {0};
+	Datum	   *parts;
+	int			n;
+
+	if (ARR_ELEMTYPE(array) != NUMERICOID)
+		elog(ERROR, "weights are not numeric");
+	deconstruct_array(array, NUMERICOID, -1, false, TYPALIGN_INT, &weights.elements, &weights.nulls, &n);
+	allocation.nrows = n;
+	allocation.scale = PG_GETARG_INT32(PG_NARGS() - 1);
+	allocate(&allocation, &weights, PG_NARGS() > 2 ? PG_GETARG_DATUM(1) : (Datum) 0,
+			 CurrentMemoryContext);
+
+	parts = weights.elements;
+	for (int i = 0; i < n; i++)
+		parts[i] = part_of(&allocation, i, &weights.nulls[i]);
+	PG_RETURN_ARRAYTYPE_P(construct_md_array(parts, weights.nulls, ARR_NDIM(array), ARR_DIMS(array),
+											 ARR_LBOUND(array), NUMERICOID, -1, false, TYPALIGN_INT));
 }

@@ -100,12 +100,17 @@ printf '%s\n' '\set t 1000002' '\set d random(1, 2000)' '\set c random(1, 2)' "$
 printf '%s\n' "\\set t random(1, $tenants)" '\set d random(1, 2000)' \
   "UPDATE %T SET last_seen = now() WHERE tenant_id = bench.tenant(:t) AND device_id = 'u' || :d;" >"$work/heartbeat.sql"
 
-header "Writing one row at a time, watched / unwatched, medians of 3 runs of $seconds s in turn:"
-single 'INSERT, 1 client' '>=0.85' 1 insert
-single 'upsert, 8 clients, 1000 tenants' '>=0.85' 8 upsert
-single 'upsert, 8 clients, one tenant far from its limit' '>=0.75' 8 far
-single 'upsert, 8 clients, one tenant at its limit' '>=0.30' 8 limit
-single 'heartbeat, 8 clients, 1000 tenants' - 8 heartbeat
+durable() {						# durable on|off: does a commit wait for the disk?
+  sql -c "ALTER SYSTEM SET fsync = $1" -c 'SELECT pg_reload_conf()' >/dev/null
+  header "Writing one row at a time with fsync = $1, watched / unwatched, medians of 3 runs of $seconds s in turn:"
+  single 'INSERT, 1 client' '>=0.85' 1 insert
+  single 'upsert, 8 clients, 1000 tenants' '>=0.85' 8 upsert
+  single 'upsert, 8 clients, one tenant far from its limit' '>=0.75' 8 far
+  single 'upsert, 8 clients, one tenant at its limit' '>=0.30' 8 limit
+  single 'heartbeat, 8 clients, 1000 tenants' - 8 heartbeat
+}
+durable on						# as servers are
+durable off						# what is left without the disk
 echo "  differences from a recount: $(sql -c "SELECT count(*) FROM eiot.check_watch('bench.watched')"); flags of the tenant at its limit: $(sql -c "
   SELECT count(*) || ', out of turn ' || count(*) FILTER (WHERE kind = before)
     FROM (SELECT kind, lag(kind, 1, 'cleared') OVER (ORDER BY flag_event_id) AS before FROM eiot.flag_event WHERE tenant_id = bench.tenant(1000002)) e")"

@@ -377,5 +377,21 @@ SELECT throws_ok($$SELECT eiot.allocate(1, t, 2) OVER (ORDER BY t) FROM (VALUES 
 SELECT throws_ok($$SELECT eiot.allocate(n, 2) OVER () FROM (VALUES (1.0), (-1e50)) v(n)$$, '22023', NULL, 'a negative weight among large ones');
 SELECT throws_ok($$SELECT eiot.allocate(n, 2) OVER () FROM (VALUES (1e50), ('Infinity')) v(n)$$, '22023', 'weight must be a number and not negative: Infinity', 'an infinite weight');
 
+-- As arrays.
+SELECT is((SELECT format('group %s: %s', g, parts) FROM (
+             SELECT g, eiot.allocate(array_agg(weight ORDER BY i), min(total), scale) AS parts, array_agg(part ORDER BY i) AS by_window,
+                    eiot.allocate(array_agg(weight * 1e40 ORDER BY i), min(total), scale) AS large,
+                    eiot.allocate(array_agg(weight ORDER BY i), scale) AS own, array_agg(own ORDER BY i) AS own_by_window
+               FROM part GROUP BY g, scale) x
+            WHERE parts::text IS DISTINCT FROM by_window::text OR large::text IS DISTINCT FROM by_window::text OR own::text IS DISTINCT FROM own_by_window::text LIMIT 1),
+          NULL, 'arrays get what rows of a window get, element by element');
+SELECT is(eiot.allocate('[0:1][2:4]={{1,1,1},{1,NULL,1}}'::numeric[], 10, 1)::text, '[0:1][2:4]={{2.0,2.0,2.0},{2.0,NULL,2.0}}', 'in an array of the same shape');
+SELECT is(eiot.allocate('{}'::numeric[], 10, 1), '{}', 'of no elements none');
+SELECT is(eiot.allocate('{NULL}'::numeric[], 10, 1), '{NULL}', 'and of none but nulls');
+SELECT is(num_nulls(eiot.allocate(NULL::numeric[], 1, 1), eiot.allocate('{1}'::numeric[], NULL, 1), eiot.allocate('{1}'::numeric[], 1, NULL), eiot.allocate(NULL::numeric[], 1), eiot.allocate('{1}'::numeric[], NULL)), 5, 'null of null');
+SELECT throws_ok($$SELECT eiot.allocate('{1,-1}'::numeric[], 2)$$, '22023', 'weight must be a number and not negative: -1', 'a negative element');
+SELECT throws_ok($$SELECT eiot.allocate('{1}'::numeric[], 'NaN', 2)$$, '22023', 'total must be a number: NaN', 'no total');
+SELECT throws_ok($$SELECT eiot.allocate('{1}'::numeric[], 1, -1)$$, '22023', 'scale of an allocation is out of range: -1', 'no scale');
+
 SELECT * FROM finish();
 ROLLBACK;

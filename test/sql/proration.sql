@@ -101,6 +101,7 @@ SELECT site, devices, eiot.allocate(devices, 100.00, 2) OVER (ORDER BY site) AS 
 SELECT scale, array_agg(part ORDER BY n) AS parts, sum(part)
   FROM (SELECT scale, n, eiot.allocate(1.0 / n, -1001.00005, scale) OVER (PARTITION BY scale ORDER BY n) AS part
           FROM generate_series(0, 4) scale, generate_series(1, 4) n) v GROUP BY scale ORDER BY scale;
+SELECT eiot.allocate(ARRAY[1, 1, 1, 0, NULL], 100.00, 2) AS by_weight, eiot.allocate(ARRAY[3.333, 3.333, 3.334], 2) AS rounded;
 SELECT n, eiot.allocate(0, 10, 2) OVER (ORDER BY n) AS without_weights FROM generate_series(1, 3) n;
 SELECT n, eiot.allocate(1.005, 2) OVER (ORDER BY n) AS rounded, round(1.005, 2) AS each_alone FROM generate_series(1, 3) n;
 SELECT n, eiot.allocate(n, NULL, 2) OVER () AS no_total, eiot.allocate(n, 10, NULL) OVER () AS no_scale FROM generate_series(1, 2) n;
