@@ -111,7 +111,7 @@ COMMENT ON FUNCTION eiot.allocate(numeric, integer) IS
 CREATE FUNCTION eiot.allocate(weights numeric[], total numeric, scale integer) RETURNS numeric[]
   LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME', 'eiot_allocate_array';
 COMMENT ON FUNCTION eiot.allocate(numeric[], numeric, integer) IS
-  'The parts of a total that go to the elements of an array by their weights, with so many decimals, in an array of the same shape; as the window function, which has to sort by partition, where array_agg and GROUP BY have not; null elements get null; null of null; 22023 for negative weights';
+  'The parts of a total that go to the elements of an array by their weights, with so many decimals, in an array of the same shape, as the window function has them for rows; null elements get null; null of null; 22023 for negative weights';
 
 CREATE FUNCTION eiot.allocate(weights numeric[], scale integer) RETURNS numeric[]
   LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME', 'eiot_allocate_array';

@@ -63,8 +63,6 @@ fenced=$(adding_up "SELECT tenant, i, $by_hand_amount AS exact FROM bench.line O
 # OFFSET 0 has the amounts computed once, before they are sorted.
 amounts="SELECT tenant, i, eiot.allocate(amount, 2) OVER (PARTITION BY tenant) AS part
   FROM (SELECT tenant, i, eiot.prorate(price, units, used, cycle, 'day,at=total') AS amount FROM bench.span OFFSET 0) x"
-arrays="SELECT tenant, unnest(i) AS i, unnest(eiot.allocate(amounts, 2)) AS part
-  FROM (SELECT tenant, array_agg(i) AS i, array_agg(eiot.prorate(price, units, used, cycle, 'day,at=total')) AS amounts FROM bench.span GROUP BY tenant) x"
 # A stored total by stored weights.
 shares='SELECT tenant, i, CASE WHEN rank <= missing THEN floored + 0.01 ELSE floored END AS part
   FROM (SELECT tenant, i, floored, round(total, 2) * 100 - sum(floored) OVER (PARTITION BY tenant) * 100 AS missing,
@@ -72,8 +70,6 @@ shares='SELECT tenant, i, CASE WHEN rank <= missing THEN floored + 0.01 ELSE flo
           FROM (SELECT tenant, i, total, exact, trunc(exact, 2) AS floored
                   FROM (SELECT tenant, i, total, round(total, 2) * weight / sum(weight) OVER (PARTITION BY tenant) AS exact FROM bench.share) a) b) c'
 share='SELECT tenant, i, eiot.allocate(weight, total, 2) OVER (PARTITION BY tenant) AS part FROM bench.share'
-share_arrays='SELECT tenant, unnest(i) AS i, unnest(eiot.allocate(weights, total, 2)) AS part
-  FROM (SELECT tenant, total, array_agg(i) AS i, array_agg(weight) AS weights FROM bench.share GROUP BY tenant, total) x'
 share_in_order='SELECT tenant, i, eiot.allocate(weight, total, 2) OVER (PARTITION BY tenant ORDER BY i) AS part FROM bench.share'
 
 # Division in SQL ends after some decimals, which may tip a half cent; 377580 days are whole cycles of 28 to 31 days.
@@ -91,8 +87,6 @@ sum() {
 }
 compare 'prorate and allocate / amounts and two windows in SQL' '<=0.15' '' "$(sum "$amounts")" '' "$(sum "$two_windows")"
 compare '... with work_mem 256MB' '<=0.15' "SET work_mem = '256MB'" "$(sum "$amounts")" '' "$(sum "$two_windows")"
-compare '... as arrays, which need no sort' '<=0.15' 'RESET work_mem' "$(sum "$arrays")" '' "$(sum "$two_windows")"
 compare '... / the SQL with amounts computed once (OFFSET 0)' - 'RESET work_mem' "$(sum "$amounts")" '' "$(sum "$fenced")"
 compare 'a stored total by stored weights / two windows in SQL' '<=0.15' '' "$(sum "$share")" '' "$(sum "$shares")"
-compare '... as arrays, which need no sort' '<=0.15' '' "$(sum "$share_arrays")" '' "$(sum "$shares")"
 compare '... / row_number() over the same window, which is the sort' - '' "$(sum "$share")" '' "$(sum 'SELECT row_number() OVER (PARTITION BY tenant) AS part FROM bench.share')"
