@@ -461,17 +461,21 @@ static LiveQuery count_anew = {
 
 /* Moves active_since forward: what fell silent in between counts no more. */
 static LiveQuery move_on = {
-	.text = "UPDATE eiot.live_count b SET counted = b.counted OPERATOR(pg_catalog.-) n.silent, active_since = n.active_since, oldest = n.oldest,"
-	"  due_at = LEAST(eiot.silent_at(n.oldest, b.inactive_after), n.rule_until)"
-	" FROM (SELECT b.tenant_id, s.active_since,"
-	"   eiot.live_between($1, b.tenant_id, b.counted_keys, b.active_since, s.active_since) AS silent,"
-	"   LEAST(eiot.live_next($1, b.tenant_id, b.counted_keys, s.active_since, eiot.look_again_at(s.active_since, b.inactive_after)),"
-	"         eiot.look_again_at(s.active_since, b.inactive_after)) AS oldest,"
+	.text = "WITH m AS (SELECT b.tenant_id, b.counted_keys, b.inactive_after, b.oldest, b.active_since AS since, s.active_since,"
+	"   CASE WHEN b.inactive_after IS NULL THEN s.active_since ELSE eiot.look_again_at(s.active_since, b.inactive_after) END AS ahead,"
 	"   CASE WHEN t.counting_rule IS NULL THEN eiot.next_rule_change($3) END AS rule_until"
 	"  FROM eiot.live_count b"
 	"  JOIN eiot.tenant t ON t.tenant_id OPERATOR(pg_catalog.=) b.tenant_id"
 	"  CROSS JOIN LATERAL (SELECT GREATEST(b.active_since, COALESCE(eiot.active_since($3, b.inactive_after), '-infinity')) AS active_since) s"
-	"  WHERE b.watch_id OPERATOR(pg_catalog.=) $1 AND b.tenant_id OPERATOR(pg_catalog.=) ANY ($2)) n"
+	"  WHERE b.watch_id OPERATOR(pg_catalog.=) $1 AND b.tenant_id OPERATOR(pg_catalog.=) ANY ($2))"
+	" UPDATE eiot.live_count b SET counted = b.counted OPERATOR(pg_catalog.-) n.silent, active_since = n.active_since, oldest = n.oldest,"
+	"  due_at = LEAST(eiot.silent_at(n.oldest, b.inactive_after), n.rule_until)"
+	" FROM (SELECT m.tenant_id, m.active_since, m.rule_until, s.silent,"
+	"   CASE WHEN m.inactive_after IS NULL THEN m.oldest ELSE LEAST(s.next, m.ahead) END AS oldest"
+	"  FROM (SELECT pg_catalog.array_agg(m.tenant_id) AS tenants, pg_catalog.array_agg(m.counted_keys) AS counted_keys,"
+	"    pg_catalog.array_agg(m.since) AS since, pg_catalog.array_agg(m.active_since) AS until, pg_catalog.array_agg(m.ahead) AS ahead FROM m) a"
+	"  CROSS JOIN LATERAL eiot.live_silent($1, a.tenants, a.counted_keys, a.since, a.until, a.ahead) s"
+	"  JOIN m ON m.tenant_id OPERATOR(pg_catalog.=) s.tenant_id) n"
 	" WHERE b.watch_id OPERATOR(pg_catalog.=) $1 AND b.tenant_id OPERATOR(pg_catalog.=) n.tenant_id",
 	.nargs = 3, .types = {INT8OID, UUIDARRAYOID, TIMESTAMPTZOID}
 };

@@ -41,6 +41,7 @@ typedef struct WatchedTable
 	AttrNumber	last_seen_column;	/* 0: it has none */
 	AttrNumber	count_key_column;	/* 0: computed by count_key */
 	Node	   *count_key;
+	Oid			index;			/* that eiot.watch() made */
 	int64		countable_keys; /* those of the index */
 	MemoryContext context;
 } WatchedTable;

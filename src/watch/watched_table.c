@@ -453,8 +453,9 @@ read_index(Relation rel, WatchedTable *table)
 			Form_pg_index form = index->rd_index;
 
 			found = true;
-			table->tenant_column = form->indkey.values[0];
-			table->last_seen_column = form->indnkeyatts > 1 ? form->indkey.values[1] : 0;
+			table->index = RelationGetRelid(index);
+			table->tenant_column = form->indkey.values[form->indnkeyatts - 1];
+			table->last_seen_column = form->indnkeyatts > 1 ? form->indkey.values[0] : 0;
 			table->countable_keys = DatumGetInt64(countable->constvalue);
 			if (IsA(count_key, Var))
 			{

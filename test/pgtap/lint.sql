@@ -500,7 +500,7 @@ PREPARE injectable AS VALUES
   ('limit_to_tenants'),        -- format() of constants, and a regclass
   ('set_access_rights'),       -- rights named in a constant, column names by quote_ident()
   ('watch_as'),                -- the count key, which eiot.watch() makes; nobody gets other rights by it
-  ('live_measure'), ('live_between'), ('live_next'), ('check_watch'),   -- columns as eiot.watch_shape() quotes them
+  ('live_measure'), ('live_silent'), ('check_watch'),   -- columns as eiot.watch_shape() quotes them
   ('import_device_info'),      -- format() with names out of a constant, and a regclass
   ('merge_staged_devices');    -- format() with names checked against a constant, and regclasses
 SELECT set_has('injectable', $$SELECT DISTINCT proname FROM finding WHERE level = 'security'$$,

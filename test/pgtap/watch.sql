@@ -156,6 +156,68 @@ SELECT is_empty($$SELECT c.tenant_id, c.under_licensed
                     FROM eiot.tenant_coverage c LEFT JOIN eiot.alert a USING (tenant_id)
                    WHERE c.under_licensed <> COALESCE(c.counted - c.capacity > CASE a.unit WHEN 'percent' THEN c.capacity * a.raise_at / 100 ELSE COALESCE(a.raise_at, 0) END, false)$$,
                 'and lack more than raises their flag');
+
+-- ---- who fell silent
+
+CREATE TABLE asset.region (owner uuid, seen timestamptz, kind eiot.device_class, label text) PARTITION BY LIST (label);
+CREATE TABLE asset.north PARTITION OF asset.region FOR VALUES IN ('north');
+CREATE TABLE asset.south PARTITION OF asset.region DEFAULT;
+SELECT eiot.watch('asset.region', 'owner', 'seen', 'kind') \g /dev/null
+INSERT INTO asset.region
+SELECT pg_temp.t(1 + (random() * 7)::integer), CASE WHEN random() < 0.9 THEN now() - random() * interval '40 days' END,
+       CASE WHEN random() < 0.7 THEN 'iot' ELSE 'network' END::eiot.device_class, CASE WHEN random() < 0.5 THEN 'north' ELSE 'south' END
+  FROM generate_series(1, 300);
+CREATE VIEW pg_temp.seen AS
+  SELECT 'asset.device'::regclass AS inventory, d.tenant_id, d.last_seen, d.count_key FROM asset.device d
+  UNION ALL SELECT 'asset.split', d.tenant_id, d.last_seen, d.count_key FROM asset.split d
+  UNION ALL SELECT 'asset.region', d.owner, d.seen, eiot.count_key(d.kind, NULL, NULL, NULL, NULL, NULL) FROM asset.region d;
+-- One tenant or all; the keys of the rule, none for some, or more than the index has; windows of every order.
+CREATE TEMP TABLE question AS
+  SELECT q, w.watch_id, w.inventory, pg_temp.t(i) AS tenant_id,
+         CASE q % 3 WHEN 0 THEN (SELECT r.counted_keys FROM eiot.counting_rule r WHERE r.valid @> current_date)
+                    WHEN 1 THEN (SELECT r.counted_keys * (i % 2) FROM eiot.counting_rule r WHERE r.valid @> current_date) ELSE -1 END AS counted_keys,
+         CASE WHEN q % 7 = 0 THEN '-infinity' ELSE now() - random() * interval '40 days' END AS since,
+         now() - random() * interval '40 days' AS until,
+         CASE WHEN q % 5 = 0 THEN 'infinity' ELSE now() - random() * interval '40 days' END AS ahead
+    FROM generate_series(1, 60) q
+   CROSS JOIN eiot.watched_inventory w
+   CROSS JOIN LATERAL generate_series(CASE q % 2 WHEN 0 THEN 1 ELSE 1 + q % 9 END, CASE q % 2 WHEN 0 THEN 9 ELSE 1 + q % 9 END) i
+   WHERE w.inventory IN ('asset.device'::regclass, 'asset.split'::regclass, 'asset.region'::regclass);
+CREATE TEMP TABLE asked AS
+  SELECT q, watch_id, array_agg(tenant_id) AS tenants, array_agg(counted_keys) AS keys, array_agg(since) AS since, array_agg(until) AS until, array_agg(ahead) AS ahead
+    FROM question GROUP BY q, watch_id;
+PREPARE found AS
+  SELECT a.q, a.watch_id, s.tenant_id, s.silent, s.next FROM asked a CROSS JOIN LATERAL eiot.live_silent(a.watch_id, a.tenants, a.keys, a.since, a.until, a.ahead) s;
+PREPARE by_hand AS
+  SELECT q.q, q.watch_id, q.tenant_id, count(*) FILTER (WHERE d.last_seen < q.until),
+         min(d.last_seen) FILTER (WHERE d.last_seen >= q.until AND d.last_seen < q.ahead)
+    FROM question q
+    LEFT JOIN pg_temp.seen d ON d.inventory = q.inventory AND d.tenant_id = q.tenant_id AND d.last_seen >= q.since
+                            AND d.count_key >= 0 AND q.counted_keys >> d.count_key & 1 = 1
+   GROUP BY q.q, q.watch_id, q.tenant_id;
+SELECT set_eq('found', 'by_hand', 'live_silent: who fell silent, and who is next');
+SELECT cmp_ok(count(*) FILTER (WHERE eiot.watch_index_serves(watch_id, keys)), '>', 60::bigint, 'mostly from the index') FROM asked;
+SELECT cmp_ok(count(*) FILTER (WHERE NOT eiot.watch_index_serves(watch_id, keys)), '>', 50::bigint, 'and without it where it has not all keys') FROM asked;
+SELECT throws_ok(format('SELECT * FROM eiot.silent_in_index(%s)', arguments), code, NULL, format('silent_in_index(%s): %s', arguments, code))
+  FROM (VALUES ($$0, '{}', '{}', '{}', '{}', '{}'$$, '55000'),
+               ((SELECT min(watch_id) FROM asked) || $$, ARRAY[pg_temp.t(1)], '{-1}', '{today}', '{today}', '{today}'$$, '55000'),
+               ((SELECT min(watch_id) FROM asked) || $$, ARRAY[pg_temp.t(1)], '{4,4}', '{today}', '{today}', '{today}'$$, '22023'),
+               ((SELECT min(watch_id) FROM asked) || $$, ARRAY[pg_temp.t(1)], '{4}', '{NULL}', '{today}', '{today}'$$, '22023'),
+               ((SELECT min(watch_id) FROM asked) || $$, ARRAY[pg_temp.t(1)], '{{4}}', '{today}', '{today}', '{{today}}'$$, '22023')) v(arguments, code);
+SELECT is_empty(format('SELECT * FROM eiot.live_silent(%s, %L, %L, %L, %L, %L)', min(watch_id), '{}', '{}', '{}', '{}', '{}'), 'nobody asked about') FROM asked;
+-- Row by row for who may not see all.
+CREATE ROLE eiot_watch_test_reader;
+GRANT USAGE ON SCHEMA asset TO eiot_watch_test_reader;
+GRANT SELECT ON asked TO eiot_watch_test_reader;
+SET LOCAL ROLE eiot_watch_test_reader;
+SELECT is(bool_or(eiot.watch_index_serves(watch_id, '{4}')), false, 'not for who may not read the inventory') FROM asked;
+RESET ROLE;
+GRANT SELECT ON asset.device TO eiot_watch_test_reader;
+SET LOCAL ROLE eiot_watch_test_reader;
+SELECT is(bool_or(eiot.watch_index_serves(watch_id, '{4}')), false, 'nor for whom row-level security keeps from some') FROM asked;
+RESET ROLE;
+SELECT eiot.unwatch('asset.region') \g /dev/null
+
 SELECT eiot.unwatch('asset.device'), eiot.unwatch('asset.split') \g /dev/null
 SELECT is_empty($$SELECT * FROM eiot.watched_inventory w WHERE w.inventory IS NOT NULL$$, 'unwatched');
 SELECT is_empty($$SELECT t.tgname FROM pg_trigger t WHERE t.tgname LIKE 'eiot_watch%'$$, 'no trigger is left');
