@@ -502,6 +502,49 @@ $$;
 COMMENT ON FUNCTION eiot.record_rows_of(regclass, integer, text[]) IS
   'The same as eiot.record_changes_of for a table that is filled in bulk: of rows that come or go it writes their number, by key columns; one by one where they are no more than so many and others of their key stay';
 
+-- What somebody decides about devices, in contrast to what an import says of them every day.
+
+CREATE FUNCTION eiot.collect_decision() RETURNS trigger
+  LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eiot_collect_decision';
+COMMENT ON FUNCTION eiot.collect_decision() IS
+  'Trigger of inventories, after UPDATE and DELETE, for each row: notes what changed for eiot.record_decisions, unless row_security is off';
+
+CREATE FUNCTION eiot.record_decisions() RETURNS trigger
+  LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eiot_record_decisions';
+COMMENT ON FUNCTION eiot.record_decisions() IS
+  'Trigger of inventories, after UPDATE and DELETE, for each statement: writes into eiot.audit what eiot.collect_decision noted, one entry for each tenant with the number of devices and the first thousand of them';
+
+CREATE FUNCTION eiot.record_decisions_of(inventory regclass) RETURNS void
+  LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 10000
+  SET search_path = pg_catalog, pg_temp
+  AS $$
+DECLARE
+  columns text;
+  condition text;
+BEGIN
+  PERFORM eiot.check_inventory(inventory);
+  SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum),
+         string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', a.attname), ' OR ' ORDER BY a.attnum)
+    INTO columns, condition
+    FROM pg_attribute a
+   WHERE a.attrelid = inventory AND NOT a.attisdropped
+     AND a.attname IN ('tenant_id', 'device_id', 'class_override', 'excluded', 'merged_into', 'site', 'tags');
+  -- An UPDATE of last_seen alone comes by none of these.
+  EXECUTE format('CREATE TRIGGER collect_decision AFTER UPDATE OF %s ON %s FOR EACH ROW WHEN (%s) EXECUTE FUNCTION eiot.collect_decision()', columns, inventory, condition);
+  EXECUTE format('CREATE TRIGGER collect_deletion AFTER DELETE ON %s FOR EACH ROW EXECUTE FUNCTION eiot.collect_decision()', inventory);
+  EXECUTE format('CREATE TRIGGER record_decisions AFTER UPDATE OF %s ON %s FOR EACH STATEMENT EXECUTE FUNCTION eiot.record_decisions()', columns, inventory);
+  EXECUTE format('CREATE TRIGGER record_deletions AFTER DELETE ON %s FOR EACH STATEMENT EXECUTE FUNCTION eiot.record_decisions()', inventory);
+  EXECUTE format('CREATE TRIGGER record_truncate AFTER TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION eiot.record_change()', inventory);
+  EXECUTE format('COMMENT ON TRIGGER collect_decision ON %s IS %L', inventory, 'Notes changed decisions for record_decisions');
+  EXECUTE format('COMMENT ON TRIGGER collect_deletion ON %s IS %L', inventory, 'Notes deleted devices for record_deletions');
+  EXECUTE format('COMMENT ON TRIGGER record_decisions ON %s IS %L', inventory, 'Changed decisions go to eiot.audit');
+  EXECUTE format('COMMENT ON TRIGGER record_deletions ON %s IS %L', inventory, 'Deleted devices go to eiot.audit');
+  EXECUTE format('COMMENT ON TRIGGER record_truncate ON %s IS %L', inventory, 'TRUNCATE goes to eiot.audit');
+END
+$$;
+COMMENT ON FUNCTION eiot.record_decisions_of(regclass) IS
+  'Puts an inventory under audit, as create_inventory does: deleted devices and changes of tenant_id, device_id, class_override, excluded, merged_into, site and tags go to eiot.audit, other changes and new devices do not. For its owner: 42501; 42809 for a relation that is not an inventory, 42710 where it was done before, 22004 for null';
+
 SELECT eiot.record_changes_of(relation)
   FROM (VALUES ('eiot.tenant'::regclass), ('eiot.entitlement'), ('eiot.monitoring_off'), ('eiot.access'), ('eiot.sku'),
                ('eiot.counting_rule'), ('eiot.device_type'), ('eiot.fingerprint_kind'), ('eiot.device_import'), ('eiot.alert'),

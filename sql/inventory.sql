@@ -153,6 +153,7 @@ BEGIN
   EXECUTE format('COMMENT ON COLUMN %s.count_key IS %L', inventory,
                  'What of the counting rules neither time nor rule changes, for eiot.counts');
   PERFORM eiot.limit_to_tenants(inventory);
+  PERFORM eiot.record_decisions_of(inventory);
   EXECUTE format('CREATE VIEW %I.%I WITH (security_invoker = true) AS %s', in_schema, table_name || '_coverage',
                  eiot.coverage_query(inventory, 'pg_catalog.now()'));
   EXECUTE format('COMMENT ON VIEW %I.%I IS %L', in_schema, table_name || '_coverage',
@@ -204,6 +205,14 @@ BEGIN
     EXECUTE format('DROP POLICY %I ON %s', dependent.polname, inventory);
   END LOOP;
   FOR dependent IN
+    SELECT t.tgname
+      FROM pg_trigger t
+      JOIN pg_proc f ON f.oid = t.tgfoid AND f.pronamespace = 'eiot'::regnamespace
+     WHERE t.tgrelid = inventory AND NOT t.tgisinternal
+  LOOP
+    EXECUTE format('DROP TRIGGER %I ON %s', dependent.tgname, inventory);
+  END LOOP;
+  FOR dependent IN
     SELECT c.conname
       FROM pg_constraint c
      WHERE c.conrelid = inventory AND c.contype = 'f' AND c.confrelid = 'eiot.tenant'::regclass AND c.conparentid = 0
@@ -215,7 +224,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eiot.release_inventory(regclass) IS
-  'Makes an inventory independent of the extension before DROP EXTENSION, which refuses while one depends on it: stops watching it, drops its coverage view, its BI views, its policies and its reference to eiot.tenant, keeps every row, and the classes as text. Row-level security stays on, so that none but the owner sees a row until you turn it off. 42809 for a relation that is not an inventory';
+  'Makes an inventory independent of the extension before DROP EXTENSION, which refuses while one depends on it: stops watching it, drops its coverage view, its BI views, its policies, its triggers and its reference to eiot.tenant, keeps every row, and the classes as text. Row-level security stays on, so that none but the owner sees a row until you turn it off. 42809 for a relation that is not an inventory';
 
 CREATE FUNCTION eiot.coverage_at(inventory regclass, as_of timestamptz DEFAULT pg_catalog.now())
   RETURNS TABLE (tenant_id uuid, tenant text, devices bigint, counted bigint, capacity bigint, unlimited boolean,

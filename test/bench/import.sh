@@ -66,3 +66,39 @@ compare 'import_device_info, new devices / INSERT ... SELECT by hand' '<=1.30' \
 sql -c "$empty" -c 'CALL bench_import.run_ours()' -c 'CALL bench_import.run_by_hand()'
 compare 'the same bodies again / by hand' - \
   'SELECT 1' 'CALL bench_import.run_ours()' 'SELECT 1' 'CALL bench_import.run_by_hand()'
+
+# The audit's triggers, against the same inventory without them.
+sql <<'SQL'
+SELECT eiot.create_inventory('bench_import.unrecorded') \g /dev/null
+DO $$
+DECLARE
+  t record;
+BEGIN
+  FOR t IN SELECT g.tgname FROM pg_trigger g WHERE g.tgrelid = 'bench_import.unrecorded'::regclass AND NOT g.tgisinternal LOOP
+    EXECUTE format('DROP TRIGGER %I ON bench_import.unrecorded', t.tgname);
+  END LOOP;
+END
+$$;
+INSERT INTO bench_import.unrecorded (tenant_id, device_id, last_seen, site)
+SELECT tenant_id, device_id, last_seen, site FROM bench_import.ours;
+TRUNCATE bench_import.ours;
+INSERT INTO bench_import.ours (tenant_id, device_id, last_seen, site)
+SELECT tenant_id, device_id, last_seen, site FROM bench_import.unrecorded;
+CREATE TABLE bench_import.newer AS
+SELECT tenant_id, device_id, last_seen, site, tags FROM bench_import.ours;
+SQL
+upsert="INSERT INTO bench_import.TABLE AS d (tenant_id, device_id, last_seen, site)
+SELECT tenant_id, device_id, last_seen, site FROM bench_import.newer
+ON CONFLICT (tenant_id, device_id) DO UPDATE SET last_seen = excluded.last_seen, excluded = false, merged_into = NULL, site = excluded.site, tags = NULL"
+site="UPDATE bench_import.TABLE SET site = CASE site WHEN 'a' THEN 'b' ELSE 'a' END"
+copy="TRUNCATE bench_import.TABLE; INSERT INTO bench_import.TABLE (tenant_id, device_id, last_seen, site) SELECT tenant_id, device_id, last_seen, site FROM bench_import.newer"
+header "Inventory of $rows devices with the audit's triggers, against one without, medians of $ROUNDS runs in turn:"
+audit() {						# audit WHAT BOUND STATEMENT [SETUP], of bench_import.TABLE
+  local setup=${4:-SELECT 1}
+  compare "$1" "$2" "${setup//TABLE/ours}" "${3//TABLE/ours}" "${setup//TABLE/unrecorded}" "${3//TABLE/unrecorded}"
+}
+audit 'new devices' '<=1.05' 'INSERT INTO bench_import.TABLE (tenant_id, device_id, last_seen, site) SELECT tenant_id, device_id, last_seen, site FROM bench_import.newer' 'TRUNCATE bench_import.TABLE'
+audit 'UPDATE of last_seen alone' '<=1.05' 'UPDATE bench_import.TABLE SET last_seen = now()' "$copy"
+audit 'the same devices again, nothing decided' '<=1.10' "$upsert" "$copy"
+audit 'every site changed' - "$site" "$copy"
+audit 'every device deleted' - 'DELETE FROM bench_import.TABLE' "$copy"

@@ -415,6 +415,125 @@ SELECT is_empty($$
                         AND t.tgtype & CASE r.command WHEN 'INSERT' THEN 4 WHEN 'DELETE' THEN 8 ELSE 16 END <> 0)
 $$, 'a trigger records whatever a manager has a right to write');
 
+-- ---- what is decided about devices
+
+CREATE FUNCTION pg_temp.entries() RETURNS TABLE (action text, tenant uuid, rows text, before jsonb, after jsonb) LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN QUERY SELECT a.action, a.tenant_id, COALESCE(a.after, a.before) ->> 'rows', a.before -> 'devices', a.after -> 'devices' FROM eiot.audit a ORDER BY a.tenant_id, a.audit_id;
+  DELETE FROM eiot.audit;
+END
+$$;
+SELECT eiot.create_inventory('ac.decided'), eiot.create_inventory('ac."de cided"', 3);
+SELECT eiot.grant_inventory(i, 'ac_manager', 'manager') FROM unnest(ARRAY['ac.decided', 'ac."de cided"']::regclass[]) i;
+INSERT INTO ac.decided (tenant_id, device_id, class_override, tags, last_seen)
+SELECT pg_temp.t(1 + n / 4), 'd' || n, CASE n WHEN 0 THEN 'iot'::eiot.device_class END, CASE n WHEN 1 THEN '{x,"y z"}'::text[] END, now() FROM generate_series(0, 7) n;
+INSERT INTO ac."de cided" (tenant_id, device_id, class_override, tags, last_seen) SELECT tenant_id, device_id, class_override, tags, last_seen FROM ac.decided;
+DELETE FROM eiot.audit;
+
+-- What imports say every day is not looked at.
+UPDATE ac.decided SET last_seen = now() + interval '1 hour', name = 'n', category = 'IoT', ip = '10.0.0.1', vendor = 'v';
+UPDATE ac.decided SET excluded = excluded, class_override = class_override, merged_into = merged_into, site = site, tags = tags, tenant_id = tenant_id, device_id = device_id;
+INSERT INTO ac.decided (tenant_id, device_id, last_seen) SELECT tenant_id, device_id, now() + interval '2 hours' FROM ac.decided ON CONFLICT (tenant_id, device_id) DO UPDATE SET last_seen = EXCLUDED.last_seen, excluded = false;
+SELECT is_empty('SELECT * FROM pg_temp.entries()', 'devices seen again are not in the audit');
+
+SELECT is(pg_temp.as_role('ac_manager', format('WITH u AS (UPDATE %s SET excluded = true, site = ''Site "1"'', tags = ''{}'' WHERE device_id <= ''d1'' RETURNING 1) SELECT count(*) FROM u', i)), '2', 'a manager excludes devices')
+  FROM unnest(ARRAY['ac.decided', 'ac."de cided"']) i;
+SELECT results_eq($$SELECT table_name, who, at, action, tenant_id, before, after FROM eiot.audit ORDER BY audit_id$$,
+  $$SELECT i, 'ac_manager'::name, now(), 'UPDATE', pg_temp.t(1), jsonb '{"rows": 2, "devices": {"d0": {"excluded": false, "site": null, "tags": null}, "d1": {"excluded": false, "site": null, "tags": ["x", "y z"]}}}',
+           jsonb '{"rows": 2, "devices": {"d0": {"excluded": true, "site": "Site \"1\"", "tags": []}, "d1": {"excluded": true, "site": "Site \"1\"", "tags": []}}}'
+      FROM unnest(ARRAY['ac.decided', 'ac."de cided"']) i$$, 'one entry for a statement, with the columns that changed');
+DELETE FROM eiot.audit;
+
+-- One statement, several tenants.
+UPDATE ac.decided SET class_override = 'medical', merged_into = 'other' WHERE device_id IN ('d0', 'd3', 'd4');
+SELECT results_eq('SELECT * FROM pg_temp.entries()',
+  $$VALUES ('UPDATE', pg_temp.t(1), '2', jsonb '{"d0": {"class_override": "iot", "merged_into": null}, "d3": {"class_override": null, "merged_into": null}}',
+                      jsonb '{"d0": {"class_override": "medical", "merged_into": "other"}, "d3": {"class_override": "medical", "merged_into": "other"}}'),
+           ('UPDATE', pg_temp.t(2), '1', '{"d4": {"class_override": null, "merged_into": null}}', '{"d4": {"class_override": "medical", "merged_into": "other"}}')$$, 'an entry for each tenant');
+SELECT is(pg_temp.as_role('ac_manager', 'WITH d AS (DELETE FROM ac.decided WHERE device_id >= ''d3'' RETURNING 1) SELECT count(*) FROM d'), '1', 'a manager deletes, of its tenant alone');
+SELECT is(eiot.purge_devices('ac.decided', pg_temp.t(2)), 4::bigint, 'all devices of a tenant are purged');
+SELECT results_eq('SELECT * FROM pg_temp.entries()',
+  $$VALUES ('DELETE', pg_temp.t(1), '1', jsonb '{"d3": {"class_override": "medical", "merged_into": "other"}}', NULL::jsonb),
+           ('DELETE', pg_temp.t(2), '4', '{"d4": {"class_override": "medical", "merged_into": "other"}, "d5": {}, "d6": {}, "d7": {}}', NULL)$$, 'with what was decided about what is gone');
+
+-- To another tenant, and by another name.
+UPDATE ac.decided SET tenant_id = pg_temp.t(2), excluded = false WHERE device_id = 'd0';
+UPDATE ac.decided SET device_id = 'e' WHERE device_id = 'd2';
+SELECT results_eq('SELECT * FROM pg_temp.entries()',
+  $$VALUES ('DELETE', pg_temp.t(1), '1', jsonb '{"d0": {"class_override": "medical", "excluded": true, "merged_into": "other", "site": "Site \"1\"", "tags": []}}', NULL::jsonb),
+           ('UPDATE', pg_temp.t(1), '1', '{"d2": {"device_id": "d2"}}', '{"d2": {"device_id": "e"}}'),
+           ('INSERT', pg_temp.t(2), '1', NULL, '{"d0": {"class_override": "medical", "merged_into": "other", "site": "Site \"1\"", "tags": []}}')$$, 'a device that goes to another tenant is deleted from one and inserted into the other');
+CREATE FUNCTION pg_temp.elsewhere(from_tenant uuid) RETURNS uuid LANGUAGE sql AS $$
+  SELECT t.tenant_id FROM eiot.tenant t
+   WHERE satisfies_hash_partition('ac."de cided"'::regclass, 3, 0, t.tenant_id) IS DISTINCT FROM satisfies_hash_partition('ac."de cided"'::regclass, 3, 0, from_tenant)
+     AND t.tenant_id > pg_temp.t(10) ORDER BY 1 LIMIT 1
+$$;
+UPDATE ac."de cided" SET tenant_id = pg_temp.elsewhere(pg_temp.t(2)) WHERE device_id = 'd7';
+SELECT results_eq('SELECT * FROM pg_temp.entries()', $$VALUES ('DELETE', pg_temp.t(2), '1', jsonb '{"d7": {}}', NULL::jsonb)$$, 'out of one partition into another it is told of the tenant that it leaves');
+
+-- Undone, within another, and from within.
+DO $$
+BEGIN
+  UPDATE ac.decided SET site = 'before' WHERE device_id = 'd1';
+  BEGIN
+    UPDATE ac.decided SET site = 'undone' WHERE device_id = 'd1';
+    RAISE EXCEPTION USING ERRCODE = 'ZZ000';
+  EXCEPTION WHEN SQLSTATE 'ZZ000' THEN NULL;
+  END;
+  UPDATE ac.decided SET site = 'after' WHERE device_id = 'd1';
+END
+$$;
+SELECT results_eq('SELECT before #>> ''{d1,site}'', after #>> ''{d1,site}'' FROM pg_temp.entries()', $$VALUES ('Site "1"', 'before'), ('before', 'after')$$, 'what was undone is not in the audit');
+CREATE FUNCTION pg_temp.meddle() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF pg_trigger_depth() = 1 THEN
+    UPDATE ac."de cided" SET site = 'within ' || NEW.device_id WHERE device_id = 'd6';
+    BEGIN
+      UPDATE ac.decided SET site = 'undone' WHERE device_id = 'e';
+      RAISE EXCEPTION USING ERRCODE = 'ZZ000';
+    EXCEPTION WHEN SQLSTATE 'ZZ000' THEN NULL;
+    END;
+    UPDATE ac.decided SET site = 'within ' || NEW.device_id WHERE device_id = 'e';
+  END IF;
+  RETURN NULL;
+END
+$$;
+CREATE TRIGGER d_meddle AFTER UPDATE OF excluded ON ac.decided FOR EACH ROW EXECUTE FUNCTION pg_temp.meddle();
+UPDATE ac.decided SET excluded = NOT excluded WHERE device_id IN ('d0', 'd1');
+DROP TRIGGER d_meddle ON ac.decided;
+SELECT bag_eq('SELECT tenant, k AS device, v AS changed FROM pg_temp.entries() CROSS JOIN LATERAL jsonb_each(after) j(k, v)',
+  $$VALUES (pg_temp.t(1), 'd1'::text, jsonb '{"excluded": false}'), (pg_temp.t(1), 'e', '{"site": "within d1"}'), (pg_temp.t(1), 'e', '{"site": "within d0"}'),
+           (pg_temp.t(2), 'd0', '{"excluded": true}'), (pg_temp.t(2), 'd6', '{"site": "within d0"}'), (pg_temp.t(2), 'd6', '{"site": "within d1"}')$$, 'statements within a statement, one of them undone');
+
+-- A thousand are told one by one, all are counted; what is long is told by its length.
+INSERT INTO ac.decided (tenant_id, device_id, last_seen) SELECT pg_temp.t(3 + n % 2), 'n' || n, now() FROM generate_series(1, 3001) n;
+UPDATE ac.decided SET site = repeat('s', 5000) WHERE device_id LIKE 'n%';
+SELECT results_eq($$SELECT rows, (SELECT count(*) FROM jsonb_object_keys(before)), (SELECT count(*) FROM jsonb_object_keys(after)), jsonb_path_query_first(after, '$.*.site') FROM pg_temp.entries()$$,
+  $$VALUES ('1500', 500::bigint, 500::bigint, jsonb '"5002 bytes"'), ('1501', 500, 500, '"5002 bytes"')$$, 'of many devices the number and the first thousand');
+SELECT is(pg_temp.as_role('ac_manager', format('SELECT stored FROM eiot.import_device_info(''ac.decided'', %L, ''[{"DeviceId": "d1", "Timestamp": "2027-01-01", "IsExcluded": true}, {"DeviceId": "new", "Timestamp": "2026-01-01", "IsExcluded": true}]'')', pg_temp.t(1))),
+          '22008', 'what lies in the future is not imported');
+UPDATE ac.decided SET last_seen = '2020-01-01', excluded = false;
+DELETE FROM eiot.audit;
+SELECT is(pg_temp.as_role('ac_manager', format('SELECT stored FROM eiot.import_device_info(''ac.decided'', %L, ''[{"DeviceId": "d1", "Timestamp": "2026-01-01", "IsExcluded": true}, {"DeviceId": "new", "Timestamp": "2026-01-01", "IsExcluded": true}]'')', pg_temp.t(1))),
+          '2', 'nor does a forged import hide');
+SELECT results_eq($$SELECT action, after FROM pg_temp.entries() WHERE jsonb_typeof(after) = 'object'$$, $$VALUES ('UPDATE', jsonb '{"d1": {"excluded": true}}')$$, 'which device it excludes');
+TRUNCATE ac.decided;
+SELECT results_eq('SELECT table_name, action FROM eiot.audit', $$VALUES ('ac.decided', 'TRUNCATE')$$, 'TRUNCATE is in the audit');
+SELECT throws_ok(statement, code, NULL, statement)
+  FROM (VALUES ('SELECT eiot.record_decisions_of(NULL)', '22004'), ('SELECT eiot.record_decisions_of(''ac.plain'')', '42809'), ('SELECT eiot.record_decisions_of(''ac.decided'')', '42710')) v(statement, code);
+SELECT is(pg_temp.as_role('ac_manager', 'SELECT eiot.record_decisions_of(''ac.device'')'), '42501', 'only its owner puts an inventory under audit');
+CREATE TABLE ac.odd (device_id text);
+CREATE TRIGGER row BEFORE UPDATE ON ac.odd FOR EACH ROW EXECUTE FUNCTION eiot.collect_decision();
+CREATE TRIGGER deletion AFTER DELETE ON ac.odd FOR EACH ROW EXECUTE FUNCTION eiot.collect_decision();
+CREATE TRIGGER statement AFTER INSERT ON ac.odd FOR EACH ROW EXECUTE FUNCTION eiot.record_decisions();
+SELECT throws_ok('INSERT INTO ac.odd VALUES (''x'')', '39P01', NULL, 'a trigger that is put on a table by hand: for each row');
+DROP TRIGGER statement ON ac.odd;
+INSERT INTO ac.odd VALUES ('x');
+SELECT throws_ok('UPDATE ac.odd SET device_id = ''y''', '39P01', NULL, 'before');
+SELECT throws_ok('DELETE FROM ac.odd', '42809', NULL, 'without a tenant');
+SELECT eiot.release_inventory('ac.decided');
+SELECT is_empty($$SELECT tgname FROM pg_trigger WHERE tgrelid = 'ac.decided'::regclass AND NOT tgisinternal$$, 'released, an inventory has none of the triggers');
+
 DELETE FROM eiot.audit;
 -- A restore is no change; nobody whom row-level security binds can pass for one.
 SET LOCAL row_security = off;
@@ -423,10 +542,14 @@ SELECT is(pg_temp.as_role(role, statement), '42501', format('%s, row_security of
  CROSS JOIN (VALUES ('UPDATE eiot.entitlement SET units = 99'), ('DELETE FROM eiot.monitoring_off'), ('INSERT INTO eiot.monitoring_off (tenant_id, valid) VALUES (pg_temp.t(1), ''(,)'')')) v(statement);
 SELECT is(pg_temp.as_role('ac_boss', statement), '42501', format('row_security off: %s', statement))
   FROM (VALUES ('UPDATE eiot.sku SET devices_per_unit = 99'), ('UPDATE eiot.counting_rule SET inactive_after = NULL'), ('UPDATE eiot.device_type SET class = ''iot'''), ('DELETE FROM eiot.tenant'), ('DELETE FROM eiot.fingerprint WHERE origin = ''user'''),
-               ('DELETE FROM eiot.oui'), ('UPDATE eiot.fingerprint_kind SET preference = 0')) v(statement);
+               ('DELETE FROM eiot.oui'), ('DELETE FROM ac.device'), ('UPDATE ac.device SET excluded = true'), ('UPDATE eiot.fingerprint_kind SET preference = 0')) v(statement);
 UPDATE eiot.entitlement SET units = 3 WHERE tenant_id = pg_temp.t(1);
+UPDATE ac."de cided" SET excluded = NOT excluded;
+DELETE FROM ac."de cided";
+DELETE FROM eiot.oui;
 SET LOCAL row_security = on;
 SELECT is(count(*), 0::bigint, 'what the owner writes then is not audited') FROM eiot.audit;
+
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -57,6 +57,15 @@ SELECT t, -1, 0, 0, 0, 'infinity' FROM unnest(ARRAY[pg_temp.own(), pg_temp.other
 INSERT INTO eiot.flag_event (tenant_id, at, kind, devices, capacity, gap)
 SELECT t, now(), 'raised', 8, 7, 1 FROM unnest(ARRAY[pg_temp.own(), pg_temp.other()]) t;
 
+-- and what is audited otherwise than row by row: loads, rejected rows, decisions about devices of both tenants in one statement
+SELECT eiot.load_fingerprints('<fingerprints matches="access.test"><fingerprint pattern="^x$"/><fingerprint pattern="^y$"/></fingerprints>');
+SELECT eiot.load_oui('IAB', E'Registry,Assignment,Organization Name,Organization Address\nIAB,0050C2000,Test,Nowhere\n');
+INSERT INTO access_test.device (tenant_id, device_id) SELECT t, 'c' FROM unnest(ARRAY[pg_temp.own(), pg_temp.other()]) t;
+UPDATE access_test.device SET excluded = true, class_override = 'ot' WHERE device_id IN ('a', 'c');
+DELETE FROM access_test.device WHERE device_id = 'c';
+UPDATE eiot.entitlement SET tenant_id = pg_temp.other() WHERE tenant_id = pg_temp.own();
+UPDATE eiot.entitlement SET tenant_id = pg_temp.own() WHERE entitlement_id = (SELECT min(entitlement_id) FROM eiot.entitlement WHERE tenant_id = pg_temp.other());
+
 CREATE TEMP VIEW subject AS
   SELECT * FROM (VALUES ('access_nobody'::name, NULL, NULL), ('access_reader', 'reader', false), ('access_reader_of_all', 'reader', true),
                         ('access_manager', 'manager', false), ('access_manager_of_all', 'manager', true)) v(role, level, of_all);
@@ -126,6 +135,28 @@ $$, 'each role sees the rows of its tenants, and no sequence or partition');
 SELECT cmp_ok((SELECT count(*) FROM reading), '>', 100::bigint, 'out of many questions');
 SELECT bag_eq($$SELECT DISTINCT got FROM reading WHERE which = 'other' AND role IN ('access_reader', 'access_manager') AND wanted <> '42501'$$, $$VALUES ('0')$$,
               'nothing of another tenant');
+
+-- ---- the audit: whose change it is decides who sees it, and no entry names another tenant
+
+CREATE FUNCTION pg_temp.entries(role name) RETURNS TABLE (what text, tenant uuid, content text) LANGUAGE plpgsql AS $$
+BEGIN
+  EXECUTE format('SET LOCAL ROLE %I', role);
+  RETURN QUERY SELECT a.table_name || ' ' || a.action, a.tenant_id, to_jsonb(a)::text FROM eiot.audit a;
+  RESET ROLE;
+END
+$$;
+CREATE TEMP TABLE entry AS SELECT s.role, s.of_all, e.* FROM subject s CROSS JOIN LATERAL pg_temp.entries(s.role) e WHERE s.level IS NOT NULL;
+CREATE TEMP TABLE every_entry AS SELECT e.* FROM pg_temp.entries(current_user) e;
+SELECT set_has('SELECT DISTINCT what FROM every_entry',
+  $$VALUES ('access_test.device UPDATE'), ('access_test.device DELETE'), ('eiot.fingerprint INSERT'), ('eiot.fingerprint_kind INSERT'), ('eiot.oui INSERT'),
+           ('eiot.import_reject INSERT'), ('eiot.device_import INSERT'), ('eiot.report_run INSERT'), ('eiot.entitlement DELETE'), ('eiot.entitlement INSERT'), ('eiot.alert INSERT')$$,
+  'there are entries of all kinds');
+SELECT is_empty($$SELECT what, t FROM (SELECT DISTINCT what FROM every_entry WHERE tenant IS NOT NULL AND what <> 'eiot.access INSERT') w CROSS JOIN unnest(ARRAY[pg_temp.own(), pg_temp.other()]) t
+                   WHERE NOT EXISTS (SELECT FROM every_entry e WHERE e.what = w.what AND e.tenant = t)$$, 'of either tenant');
+SELECT bag_eq('SELECT role, what, tenant, content FROM entry',
+  $$SELECT s.role, e.what, e.tenant, e.content FROM subject s JOIN every_entry e ON s.of_all OR e.tenant = pg_temp.own() WHERE s.level IS NOT NULL$$,
+  'each role sees the entries of its tenants, those of settings who reads all');
+SELECT is_empty($$SELECT role, what, content FROM entry WHERE NOT of_all AND content LIKE '%' || pg_temp.other() || '%'$$, 'which do not name another tenant');
 
 -- ---- writing
 

@@ -147,8 +147,8 @@ PREPARE unsafe AS VALUES
   ('identify_inventory'),        -- writes
   ('limit_to_tenants'),          -- alters a table
   ('limit_to_managers_of_all'),  -- alters a table
-  ('record_changes_of'), ('record_rows_of'),   -- alter a table
-  ('record_change'), ('record_rows'),          -- triggers that write
+  ('record_changes_of'), ('record_rows_of'), ('record_decisions_of'),   -- alter a table
+  ('record_change'), ('record_rows'), ('record_decisions'), ('collect_decision'),   -- triggers that write, or note what to
   ('set_access_rights'),         -- grants
   ('grant_access'),              -- grants
   ('revoke_access'),             -- revokes
@@ -494,7 +494,7 @@ $$, 'plpgsql_check: no function is slower than it need be');
 
 -- The checker follows no value through format() into a variable and no subquery.  Those read by a person:
 PREPARE injectable AS VALUES
-  ('record_rows'::name), ('record_changes_of'), ('record_rows_of'),   -- column names by quote_literal() and %I, and a regclass
+  ('record_rows'::name), ('record_changes_of'), ('record_rows_of'), ('record_decisions_of'),   -- column names by quote_literal() and %I, and a regclass
   ('keep_user_row'),           -- a list of %I = ($1).%I
   ('release_inventory'),       -- format() in a subquery
   ('limit_to_tenants'),        -- format() of constants, and a regclass

@@ -108,6 +108,8 @@ is($node->safe_psql('main', q{
 		SELECT string_agg(relname, ',' ORDER BY relname) FROM pg_class
 		 WHERE relnamespace = 'asset'::regnamespace AND relkind IN ('r', 'p', 'v')}),
 	'Device, split,Device, split_p0,Device, split_p1,Device, split_p2,device', 'their coverage views are gone');
+is($node->safe_psql('main', q{SELECT count(*) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE c.relnamespace = 'asset'::regnamespace}),
+	'0', 'so are their triggers');
 is($node->safe_psql('main', q{
 		SELECT count(*) FROM pg_namespace WHERE nspname = 'eiot';
 		SELECT count(*) FROM pg_proc WHERE probin LIKE '%eiot%'}),
@@ -149,6 +151,8 @@ SELECT eiot.create_inventory('asset.cascade');
 INSERT INTO asset.cascade (tenant_id, device_id) VALUES ('00000000-0000-4000-8000-000000000001', 'x');
 DROP EXTENSION eiot CASCADE;
 });
+is($node->safe_psql('main', q{UPDATE asset.cascade SET excluded = true; DELETE FROM asset.cascade WHERE device_id = 'y';
+		SELECT count(*) FROM pg_trigger WHERE tgrelid = 'asset.cascade'::regclass}), '0', 'DROP EXTENSION CASCADE takes the triggers along');
 is($node->safe_psql('main', 'SELECT tenant_id, device_id FROM asset.cascade'),
 	'00000000-0000-4000-8000-000000000001|x', 'DROP EXTENSION CASCADE leaves the devices');
 

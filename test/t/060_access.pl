@@ -70,6 +70,15 @@ is($node->safe_psql('original', 'SELECT who, login, action FROM eiot.audit ORDER
 	"fabrikam_manager|deputy|UPDATE\ndeputy|deputy|UPDATE", 'the audit has both names');
 isnt(fails($node, 'original', '42501', "SET row_security = off; $change", as('deputy')), '', 'and is not to be switched off');
 
+for my $inventory (qw(device split))
+{
+	is($node->safe_psql('original', "WITH u AS (UPDATE asset.$inventory SET excluded = NOT excluded WHERE device_id LIKE '%7' RETURNING tenant_id) SELECT count(*) > 1, count(DISTINCT tenant_id) FROM u", as('deputy')), 't|1', "a manager decides about devices of $inventory");
+	is($node->safe_psql('original', "WITH u AS (UPDATE asset.$inventory SET class_override = 'ot' WHERE device_id LIKE '%7' RETURNING tenant_id) SELECT count(DISTINCT tenant_id) > 1 FROM u", as('boss')), 't', 'the boss about those of many tenants');
+	is($node->safe_psql('original', "SELECT count(*), count(DISTINCT tenant_id), bool_and((after ->> 'rows')::int > 0) FROM eiot.audit WHERE table_name = 'asset.$inventory' AND action = 'UPDATE'", as($_->[0])), $_->[1], "$_->[0] sees the entries of $inventory")
+	  for [ 'fabrikam_reader', '2|1|t' ], [ 'auditor', $node->safe_psql('original', "SELECT count(DISTINCT tenant_id) + 1, count(DISTINCT tenant_id), 't' FROM asset.$inventory WHERE device_id LIKE '%7'") ];
+	like(fails($node, 'original', '42501', "SET row_security = off; UPDATE asset.$inventory SET excluded = true", as('deputy')), qr/row-level security/, 'nor is it to be switched off for devices');
+}
+
 # ---- parallel plans
 
 my $debug_parallel = $node->safe_psql('original', q{SELECT name FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query')});
@@ -151,16 +160,18 @@ my $audit = q{SELECT md5(string_agg(a::text, E'\n' ORDER BY audit_id)), count(*)
 my $access = q{SELECT string_agg(a::text, E'\n' ORDER BY access_id) FROM eiot.access a};
 my $rights = q{SELECT string_agg(c.oid::regclass || ' ' || x.grantee::regrole || ' ' || x.privilege_type, ',' ORDER BY c.oid::regclass::text, x.grantee::regrole::text, x.privilege_type)
 	  FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) x WHERE c.relnamespace IN ('eiot'::regnamespace, 'asset'::regnamespace) AND x.grantee <> c.relowner};
+my $triggers = q{SELECT string_agg(format('%s %s', t.tgname, pg_get_triggerdef(t.oid)), ',' ORDER BY t.tgrelid::regclass::text, t.tgname) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+	 WHERE c.relnamespace = 'asset'::regnamespace AND NOT t.tgisinternal};
 my $policies = q{SELECT string_agg(concat_ws(' ', p.polrelid::regclass, p.polname, p.polcmd, pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)), ',' ORDER BY p.polrelid::regclass::text, p.polname),
 	  (SELECT string_agg(c.oid::regclass::text, ',' ORDER BY c.oid::regclass::text) FROM pg_class c WHERE c.relrowsecurity) FROM pg_policy p};
-my @questions = ($audit, $access, $rights, $policies, "SELECT count(*) FROM eiot.device_import");
+my @questions = ($audit, $access, $rights, $policies, $triggers, "SELECT count(*) FROM eiot.device_import");
 my @answers = map { $node->safe_psql('original', $_) } @questions;
 like($answers[0], qr/\|[1-9]\d+\|\d+$/, 'there is an audit to lose');
 
 sub check_restored
 {
 	my ($db, $how, @skip) = @_;
-	my @names = ('audit', 'access', 'rights on tables', 'policies', 'imports');
+	my @names = ('audit', 'access', 'rights on tables', 'policies', 'triggers', 'imports');
 	for my $i (grep { my $n = $_; !grep { $_ == $n } @skip } 0 .. $#questions)
 	{
 		ok($node->safe_psql($db, $questions[$i]) eq $answers[$i], "$how: the same $names[$i]");
@@ -182,7 +193,8 @@ for my $way ([ 'custom', '-Fc' ], [ 'inserts', '-Fc', '--inserts' ], [ 'plain', 
 	check_restored($name, $name);
 }
 $node->safe_psql('plain', $change, as('fabrikam_manager'));
-is($node->safe_psql('plain', "SELECT max(audit_id) - $1, count(*) FILTER (WHERE who = 'fabrikam_manager' AND audit_id > $1) FROM eiot.audit"), '1|1', 'the audit goes on')
+$node->safe_psql('plain', "UPDATE asset.$_ SET merged_into = 'x' WHERE device_id LIKE '%7'", as('fabrikam_manager')) for qw(device split);
+is($node->safe_psql('plain', "SELECT max(audit_id) - $1, count(*) FILTER (WHERE who = 'fabrikam_manager' AND audit_id > $1) FROM eiot.audit"), '3|3', 'the audit goes on')
   if $answers[0] =~ /(\d+)$/;
 
 $node->safe_psql('postgres', 'CREATE DATABASE bare TEMPLATE template0');
