@@ -340,7 +340,7 @@ PREPARE reads_no_table AS
          ('count_warning_units'),                                       -- a setting
          ('limits_are_pending'),                                        -- what the transaction did
          ('device_info_problem'),                                       -- part of a body
-         ('check_inventory'), ('coverage_views'), ('bi_views'), ('watch_shape'), ('watch_epoch'), ('watched_relation'), ('watch_triggers'), -- catalogs
+         ('check_inventory'), ('coverage_views'), ('bi_views'), ('watch_shape'), ('watch_epoch'), ('watched_relation'), ('watch_triggers'), ('watch_index_serves'), -- catalogs
          ('step_bounds'),                                               -- instants
          ('offer'), ('svg_chart'),                                      -- text
          ('oui_vendor'), ('identify'), ('match_fingerprint');           -- vendors and fingerprints, of which nulls are asked
