@@ -83,7 +83,7 @@ CREATE TABLE eiot.live_delta (
   PRIMARY KEY (tenant_id, watch_id, slot)
 ) USING heap WITH (fillfactor = 30);
 COMMENT ON TABLE eiot.live_delta IS
-  'What was added to eiot.live_count since, in as many rows for each tenant as transactions have added at the same time: each writes to one that no other holds';
+  'What was added to eiot.live_count since, in as many rows for each tenant as transactions have added at the same time: each writes to one that no other holds; folded into one again from time to time';
 COMMENT ON COLUMN eiot.live_delta.tenant_id IS 'Tenant';
 COMMENT ON COLUMN eiot.live_delta.watch_id IS 'Watched inventory';
 COMMENT ON COLUMN eiot.live_delta.slot IS 'Tells the rows apart';

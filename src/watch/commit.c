@@ -20,7 +20,9 @@
  * that no other transaction holds.  MVCC makes that visible, and takes it back,
  * together with the rows.  Before the transaction commits it takes the tenant's
  * lock, shared, and reads live_count anew; who changes rule or instant holds the
- * lock exclusively.  Either they are what the trigger used; or the instant has
+ * lock exclusively.  (Who folds rows of deltas into one leaves their sum as it is,
+ * in every snapshot, and locks nobody out; see fold.c.)  Either they are what the
+ * trigger used; or the instant has
  * moved to one that no row that counted lies below, so that all rows are judged
  * the same; or the transaction takes the lock exclusively and counts the tenant's
  * rows, its own included, less the sum of the deltas in the same snapshot.  It
@@ -871,6 +873,9 @@ decide(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, bool pr
 		}
 		if (live.flagged ? counted <= live.clear_at : counted > live.raise_above)
 			flag(&items[i], &live, counted, now, preparing);
+		/* Of a prepared transaction others would wait for the rows to become free. */
+		if (!preparing && (too_many_deltas(&live) || (items[i].stale && live.ndeltas > live.ncounts)))
+			fold_deltas(&items[i].tenant, &live);
 	}
 	if (all_of_them)
 		run(&forget_unwatched, NULL);
@@ -1002,7 +1007,11 @@ settle_items(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, b
 			}
 			PopActiveSnapshot();
 			if (far)
+			{
+				if (too_many_deltas(&live) && !preparing)
+					fold_deltas(&items[i].tenant, &live);
 				continue;
+			}
 			(void) LockRelease(&tag, ShareLock, false);
 		}
 		if (!may_write)

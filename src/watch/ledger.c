@@ -384,6 +384,7 @@ read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapsho
 	}
 
 	live->ncounts = 0;
+	live->ndeltas = 0;
 	live->devices = 0;
 	live->counted = 0;
 	/* Where there is one inventory only, there is no other row to look for. */
@@ -423,6 +424,7 @@ read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapsho
 		{
 			if (live->counts[i].watch_id != watch_id)
 				continue;
+			live->ndeltas++;
 			live->devices = add_up(live->devices, DatumGetInt64(COLUMN(scan, LIVE_DELTA_DEVICES)));
 			live->counted = add_up(live->counted, DatumGetInt64(COLUMN(scan, LIVE_DELTA_COUNTED)));
 			break;
@@ -456,6 +458,19 @@ held_by_another(HeapTuple tuple)
 	xmax = HeapTupleHeaderGetRawXmax(tuple->t_data);
 	return TransactionIdIsValid(xmax) && !TransactionIdIsCurrentTransactionId(xmax) &&
 		TransactionIdIsInProgress(xmax);
+}
+
+/* Reads a row of the deltas; false if another transaction holds it. */
+bool
+free_delta(TupleTableSlot *slot, DeltaValues *row)
+{
+	if (held_by_another(((BufferHeapTupleTableSlot *) slot)->base.tuple))
+		return false;
+	slot_getallattrs(slot);
+	row->devices = DatumGetInt64(slot->tts_values[LIVE_DELTA_DEVICES - 1]);
+	row->counted = DatumGetInt64(slot->tts_values[LIVE_DELTA_COUNTED - 1]);
+	row->oldest = DatumGetTimestampTz(slot->tts_values[LIVE_DELTA_OLDEST - 1]);
+	return true;
 }
 
 /*

@@ -127,7 +127,16 @@ typedef struct LiveTenant
 	LiveCount  *counts;
 	int64		devices;		/* sums over everything */
 	int64		counted;
+	int			ndeltas;		/* rows of eiot.live_delta */
 } LiveTenant;
+
+/* What fold.c needs of a row of eiot.live_delta. */
+typedef struct DeltaValues
+{
+	int64		devices;
+	int64		counted;
+	TimestampTz oldest;
+} DeltaValues;
 
 /* watched_table.c */
 extern const LiveRelations *live_relations(bool missing_ok);
@@ -155,6 +164,11 @@ extern void read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *kn
 						LiveTenant *live);
 extern void write_delta(Ledger *ledger, TenantCount *tenant, int64 devices, int64 counted,
 						TimestampTz oldest);
+extern bool free_delta(TupleTableSlot *slot, DeltaValues *row);
+
+/* fold.c */
+extern bool too_many_deltas(const LiveTenant *live);
+extern void fold_deltas(const pg_uuid_t *tenant, const LiveTenant *live);
 
 /* changes.c */
 extern TenantCount *tenant_count(int64 watch_id, const pg_uuid_t *tenant);
