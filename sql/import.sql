@@ -277,10 +277,10 @@ BEGIN
   ), opened AS (
     -- Counting what was closed makes sure that it is, before the new row is checked against it.
     INSERT INTO eiot.entitlement (tenant_id, sku_id, subscription_id, units, assigned_units, state, valid, source,
-                                  billing_frequency, unit_price, currency, billing_anchor)
+                                  billing_frequency, unit_price, currency, billing_anchor, term, reduce_within)
     SELECT import_subscribed_skus.tenant_id, d.sku_id, d.subscription_id, d.units, d.assigned_units, d.state,
            tstzrange(as_of, NULL), 'subscribedSkus',
-           h.billing_frequency, h.unit_price, h.currency, h.billing_anchor
+           h.billing_frequency, h.unit_price, h.currency, h.billing_anchor, h.term, h.reduce_within
       FROM differing d
       LEFT JOIN held h ON h.entitlement_id = d.entitlement_id
      WHERE d.units IS NOT NULL AND d.held_since IS DISTINCT FROM as_of

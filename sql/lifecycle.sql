@@ -104,17 +104,20 @@ COMMENT ON FUNCTION eiot.switch_on(uuid, timestamptz) IS
 
 CREATE FUNCTION eiot.open_entitlement(tenant_id uuid, sku_id uuid, units bigint, valid tstzrange,
                                       billing_frequency text DEFAULT NULL, unit_price numeric DEFAULT NULL,
-                                      currency text DEFAULT NULL, billing_anchor date DEFAULT NULL) RETURNS bigint
+                                      currency text DEFAULT NULL, billing_anchor date DEFAULT NULL,
+                                      term text DEFAULT NULL, reduce_within interval DEFAULT NULL) RETURNS bigint
   LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100
 BEGIN ATOMIC
-  INSERT INTO eiot.entitlement AS e (tenant_id, sku_id, units, valid, source, billing_frequency, unit_price, currency, billing_anchor)
+  INSERT INTO eiot.entitlement AS e (tenant_id, sku_id, units, valid, source, billing_frequency, unit_price, currency, billing_anchor,
+                                     term, reduce_within)
   VALUES (open_entitlement.tenant_id, open_entitlement.sku_id, open_entitlement.units, open_entitlement.valid, 'lifecycle',
           open_entitlement.billing_frequency, open_entitlement.unit_price, open_entitlement.currency,
           CASE WHEN open_entitlement.unit_price IS NOT NULL
-               THEN COALESCE(open_entitlement.billing_anchor, (lower(open_entitlement.valid) AT TIME ZONE 'UTC')::date) END)
+               THEN COALESCE(open_entitlement.billing_anchor, (lower(open_entitlement.valid) AT TIME ZONE 'UTC')::date) END,
+          open_entitlement.term, open_entitlement.reduce_within)
   RETURNING e.entitlement_id;
 END;
-COMMENT ON FUNCTION eiot.open_entitlement(uuid, uuid, bigint, tstzrange, text, numeric, text, date) IS
+COMMENT ON FUNCTION eiot.open_entitlement(uuid, uuid, bigint, tstzrange, text, numeric, text, date, text, interval) IS
   'Records a new subscription and returns its entitlement_id; billing cycles count from its first day (UTC) unless another day is given';
 
 -- ---- trial
@@ -252,6 +255,30 @@ END
 $$;
 COMMENT ON FUNCTION eiot.check_anchor(date) IS 'Raises 22023 for an infinite day; none is fine';
 
+CREATE FUNCTION eiot.check_term(billing_frequency text, term text, reduce_within interval) RETURNS void
+  LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 10
+  SET search_path = pg_catalog, pg_temp
+  AS $$
+BEGIN
+  IF term IS NOT NULL AND eiot.months_of(term) IS NULL THEN
+    RAISE EXCEPTION 'unknown term: "%"', term
+      USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'Known terms are month, quarter, year and 3 years.';
+  END IF;
+  IF eiot.months_of(term) < eiot.months_of(billing_frequency) THEN
+    RAISE EXCEPTION 'a term of a % cannot be billed by the %', term, billing_frequency
+      USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'A term is as long as a billing cycle or longer.';
+  END IF;
+  IF reduce_within < interval '0' THEN
+    RAISE EXCEPTION 'reduce_within must not be negative: %', reduce_within
+      USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION eiot.check_term(text, text, interval) IS
+  'Raises 22023 for an unknown term, one that is shorter than a billing cycle, and a negative interval; none is fine';
+
 CREATE FUNCTION eiot.check_defender_p2(tenant_id uuid, at timestamptz) RETURNS void
   LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 100
   SET search_path = pg_catalog, pg_temp
@@ -271,7 +298,8 @@ COMMENT ON FUNCTION eiot.check_defender_p2(uuid, timestamptz) IS
 CREATE FUNCTION eiot.purchase(tenant_id uuid, units bigint, billing_frequency text, unit_price numeric, currency text,
                               at timestamptz DEFAULT pg_catalog.now(),
                               sku_id uuid DEFAULT 'b2f91841-252f-4765-94c3-75802d7c0ddb',
-                              billing_anchor date DEFAULT NULL) RETURNS bigint
+                              billing_anchor date DEFAULT NULL, term text DEFAULT NULL,
+                              reduce_within interval DEFAULT NULL) RETURNS bigint
   LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 1000
   SET search_path = pg_catalog, pg_temp
   AS $$
@@ -282,6 +310,7 @@ BEGIN
   PERFORM eiot.check_units(units, 1);
   PERFORM eiot.check_price(billing_frequency, unit_price, currency);
   PERFORM eiot.check_anchor(billing_anchor);
+  PERFORM eiot.check_term(billing_frequency, term, reduce_within);
   SELECT s.* INTO sku FROM eiot.sku s WHERE s.sku_id = purchase.sku_id;
   IF sku.kind IS DISTINCT FROM 'device_license' THEN
     RAISE EXCEPTION 'SKU % is not a standalone license', sku_id
@@ -307,11 +336,11 @@ BEGIN
              tenant_id, sku_id));
   END IF;
   PERFORM eiot.switch_on(tenant_id, at);
-  RETURN eiot.open_entitlement(tenant_id, sku_id, units, tstzrange(at, NULL), billing_frequency, unit_price, currency, billing_anchor);
+  RETURN eiot.open_entitlement(tenant_id, sku_id, units, tstzrange(at, NULL), billing_frequency, unit_price, currency, billing_anchor, term, reduce_within);
 END
 $$;
-COMMENT ON FUNCTION eiot.purchase(uuid, bigint, text, numeric, text, timestamptz, uuid, date) IS
-  'Records standalone licenses bought as a subscription of their own and returns its entitlement_id; monitoring is on from then. unit_price is that of one unit for a cycle of month, quarter or year; cycles count from the day of the purchase (UTC), or from billing_anchor. 55000 purchase_needs_p2, one_keeper, order_of_time; 23503 for an unknown tenant, 22023 for no units, a price, currency, frequency or SKU that is none, infinity; 22003 beyond a million millions; 22004 for null';
+COMMENT ON FUNCTION eiot.purchase(uuid, bigint, text, numeric, text, timestamptz, uuid, date, text, interval) IS
+  'Records standalone licenses bought as a subscription of their own and returns its entitlement_id; monitoring is on from then. unit_price is that of one unit for a cycle of month, quarter or year; cycles count from the day of the purchase (UTC), or from billing_anchor. With reduce_within, units can be given back only so long after a purchase, addition or renewal; it renews after each term, or cycle where none is given. 55000 purchase_needs_p2, one_keeper, order_of_time; 23503 for an unknown tenant, 22023 for no units, a price, currency, frequency, term or SKU that is none, infinity; 22003 beyond a million millions; 22004 for null';
 
 CREATE FUNCTION eiot.hold_entitlement(entitlement_id bigint, at timestamptz, imported_too boolean DEFAULT false) RETURNS eiot.entitlement
   LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 200
@@ -393,10 +422,10 @@ BEGIN
   END IF;
   INSERT INTO eiot.entitlement AS e
     (tenant_id, sku_id, subscription_id, units, assigned_units, state, valid, source,
-     billing_frequency, unit_price, currency, billing_anchor)
+     billing_frequency, unit_price, currency, billing_anchor, term, reduce_within)
   VALUES (held.tenant_id, held.sku_id, held.subscription_id, replace_entitlement.units, replace_entitlement.assigned_units,
           held.state, tstzrange(at, upper(held.valid), CASE WHEN upper_inc(held.valid) THEN '[]' ELSE '[)' END), held.source,
-          held.billing_frequency, held.unit_price, held.currency, held.billing_anchor)
+          held.billing_frequency, held.unit_price, held.currency, held.billing_anchor, held.term, held.reduce_within)
   RETURNING e.entitlement_id INTO STRICT result;
   RETURN result;
 END
@@ -424,6 +453,64 @@ $$;
 COMMENT ON FUNCTION eiot.check_not_fixed(eiot.entitlement) IS
   'Raises 55000 trial_is_fixed for a trial and legacy_plan_is_fixed for a legacy plan';
 
+-- The last renewal at or before a day, and the next one.
+CREATE FUNCTION eiot.renewals(held eiot.entitlement, day date, OUT last date, OUT next date)
+  LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 20
+BEGIN ATOMIC
+  SELECT (held.billing_anchor + make_interval(months => n.months - CASE WHEN n.late THEN t.months ELSE 0 END))::date,
+         (held.billing_anchor + make_interval(months => n.months + CASE WHEN n.late THEN 0 ELSE t.months END))::date
+    FROM (SELECT eiot.months_of(COALESCE(held.term, held.billing_frequency)) AS months) t
+   CROSS JOIN LATERAL (
+     SELECT m.months, (held.billing_anchor + make_interval(months => m.months))::date > renewals.day AS late
+       FROM (SELECT t.months * floor(((extract(year FROM renewals.day) - extract(year FROM held.billing_anchor)) * 12
+                                      + extract(month FROM renewals.day) - extract(month FROM held.billing_anchor)) / t.months)::integer AS months) m) n;
+END;
+COMMENT ON FUNCTION eiot.renewals(eiot.entitlement, date) IS
+  'The last day not after the given one on which an entitlement renews, and the next one, counted from its billing_anchor by its term, or billing cycle where it has none; nulls where it has neither';
+
+CREATE FUNCTION eiot.check_reduction(held eiot.entitlement, units bigint, at timestamptz) RETURNS void
+  LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 200
+  SET search_path = pg_catalog, pg_temp
+  AS $$
+DECLARE
+  -- Days of 24 hours, and renewals at midnight: as UTC has them.
+  now_utc timestamp := at AT TIME ZONE 'UTC';
+  renewal record;
+  begun timestamp;
+  committed bigint;
+BEGIN
+  IF held.reduce_within IS NULL THEN
+    RETURN;
+  END IF;
+  -- When it was purchased, however often it was changed since; it has no later rows.
+  SELECT max(lower(r.valid)) AT TIME ZONE 'UTC'
+    INTO begun
+    FROM (SELECT e.valid, lag(e.valid) OVER (ORDER BY e.valid) -|- e.valid AS continues
+            FROM eiot.entitlement e
+           WHERE e.tenant_id = held.tenant_id AND e.sku_id = held.sku_id AND e.subscription_id = held.subscription_id
+             AND e.state = held.state AND e.units > 0) r
+   WHERE r.continues IS NOT TRUE;
+  SELECT r.* INTO renewal FROM eiot.renewals(held, now_utc::date) r;
+  IF now_utc < GREATEST(begun, renewal.last) + held.reduce_within THEN
+    RETURN;
+  END IF;
+  -- What was held all the while; units added since can go again.
+  SELECT min(e.units)
+    INTO committed
+    FROM eiot.entitlement e
+   WHERE e.tenant_id = held.tenant_id AND e.sku_id = held.sku_id AND e.subscription_id = held.subscription_id
+     AND e.state = held.state AND e.valid && tstzrange((now_utc - held.reduce_within) AT TIME ZONE 'UTC', at, '[]');
+  IF units < committed THEN
+    PERFORM eiot.refuse('reduced_in_time', format('entitlement %s cannot be reduced to %s units at %s', held.entitlement_id, units, at),
+      format('Units can be given back for %s after a purchase, an addition or a renewal, and %s are held longer than that.', held.reduce_within, committed),
+      concat(format('Keep %s until it renews', committed), ' on ' || renewal.next,
+             '; where your agreement says otherwise, set reduce_within in eiot.entitlement to null.'));
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION eiot.check_reduction(eiot.entitlement, bigint, timestamptz) IS
+  'Raises 55000 reduced_in_time where an entitlement has a reduce_within and would be reduced, at an instant, below the units that it had all that time before; not so soon after its beginning or a renewal';
+
 CREATE FUNCTION eiot.change_units(entitlement_id bigint, units bigint, at timestamptz DEFAULT pg_catalog.now()) RETURNS bigint
   LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 1000
   SET search_path = pg_catalog, pg_temp
@@ -442,6 +529,9 @@ BEGIN
   IF units > held.units AND sku.kind = 'device_license' THEN
     PERFORM eiot.check_defender_p2(held.tenant_id, at);
   END IF;
+  IF units < held.units THEN
+    PERFORM eiot.check_reduction(held, units, at);
+  END IF;
   IF units > 0 THEN
     RETURN eiot.replace_entitlement(held, units, held.assigned_units, at);
   END IF;
@@ -457,7 +547,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eiot.change_units(bigint, bigint, timestamptz) IS
-  'Changes the units of an entitlement at an instant and returns the entitlement_id that it has from then on; 0 units end it, and null is returned. 55000 order_of_time (also for an id that another change made obsolete), one_keeper, enabled_alone, trial_is_fixed, legacy_plan_is_fixed, purchase_needs_p2; P0002 for an unknown entitlement, 22023 for negative units and infinity, 22003 beyond a million millions, 22004 for null';
+  'Changes the units of an entitlement at an instant and returns the entitlement_id that it has from then on; 0 units end it, and null is returned. 55000 order_of_time (also for an id that another change made obsolete), one_keeper, enabled_alone, trial_is_fixed, legacy_plan_is_fixed, purchase_needs_p2, reduced_in_time; P0002 for an unknown entitlement, 22023 for negative units and infinity, 22003 beyond a million millions, 22004 for null';
 
 CREATE FUNCTION eiot.change_billing(entitlement_id bigint, billing_frequency text, unit_price numeric,
                                     at timestamptz DEFAULT pg_catalog.now(), currency text DEFAULT NULL,
@@ -479,6 +569,7 @@ BEGIN
   billed.currency := COALESCE(change_billing.currency, held.currency);
   billed.billing_anchor := COALESCE(change_billing.billing_anchor, held.billing_anchor, (at AT TIME ZONE 'UTC')::date);
   PERFORM eiot.check_price(billed.billing_frequency, billed.unit_price, billed.currency);
+  PERFORM eiot.check_term(billed.billing_frequency, billed.term, NULL);
   IF billed IS NOT DISTINCT FROM held THEN
     RETURN entitlement_id;
   END IF;

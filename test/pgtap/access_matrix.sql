@@ -343,6 +343,7 @@ PREPARE reads_no_table AS
          ('check_inventory'), ('coverage_views'), ('bi_views'), ('watch_shape'), ('watch_epoch'), ('watched_relation'), ('watch_triggers'), ('watch_index_serves'), -- catalogs
          ('step_bounds'),                                               -- instants
          ('offer'), ('svg_chart'),                                      -- text
+         ('check_reduction'),                                           -- entitlements, of which none is asked for a null
          ('oui_vendor'), ('identify'), ('match_fingerprint');           -- vendors and fingerprints, of which nulls are asked
 SELECT set_has('reads_no_table', 'open_to_all', 'who was granted nothing calls pure functions and those that read no table');
 

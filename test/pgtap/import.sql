@@ -150,12 +150,12 @@ SELECT is(eiot.capacity_at(pg_temp.t(4), as_of), capacity, format('they add up a
 
 CREATE FUNCTION pg_temp.priced(n integer) RETURNS TABLE (state text, units bigint, since date, until date, price text)
   LANGUAGE sql AS $$
-  SELECT e.state, e.units, lower(e.valid)::date, upper(e.valid)::date, concat_ws(' ', e.unit_price, e.currency, e.billing_frequency, e.billing_anchor)
+  SELECT e.state, e.units, lower(e.valid)::date, upper(e.valid)::date, concat_ws(' ', e.unit_price, e.currency, e.billing_frequency, e.billing_anchor, e.term, e.reduce_within)
     FROM eiot.entitlement e WHERE e.tenant_id = pg_temp.t(n) ORDER BY e.sku_id, e.state, e.valid
 $$;
 SELECT bag_eq($$SELECT change, note FROM pg_temp.import(28, '2026-01-01', pg_temp.sku('E5', '{"enabled": 10, "warning": 1}'), pg_temp.sku('ADDON', '{"enabled": 4}'))$$,
               $$VALUES ('added', NULL), ('added', NULL)$$, 'no price: nothing to note');
-UPDATE eiot.entitlement SET billing_frequency = 'month', unit_price = 31, currency = 'EUR', billing_anchor = '2026-01-01'
+UPDATE eiot.entitlement SET billing_frequency = 'month', unit_price = 31, currency = 'EUR', billing_anchor = '2026-01-01', term = 'year', reduce_within = '7 days'
  WHERE tenant_id = pg_temp.t(28) AND sku_id = pg_temp.sku_id('E5')::uuid AND state = 'enabled';
 -- More units, other ones assigned, a correction of that, all of them in the grace period, and back.
 SELECT bag_eq($$SELECT change, note FROM pg_temp.import(28, '2026-01-11', pg_temp.sku('E5', '{"enabled": 12, "warning": 1}'), pg_temp.sku('ADDON', '{"enabled": 5}'))$$,
@@ -165,8 +165,8 @@ SELECT isnt_empty($$SELECT * FROM pg_temp.import(28, '2026-01-13', pg_temp.sku('
 SELECT isnt_empty($$SELECT * FROM pg_temp.import(28, '2026-02-10', pg_temp.sku('E5', '{"enabled": 0, "warning": 13}', 8), pg_temp.sku('ADDON', '{"enabled": 5}'))$$, 'into the grace period');
 SELECT isnt_empty($$SELECT * FROM pg_temp.import(28, '2026-02-20', pg_temp.sku('E5', '{"enabled": 13}', 8), pg_temp.sku('ADDON', '{"enabled": 5}'))$$, 'and back');
 SELECT results_eq('SELECT * FROM pg_temp.priced(28)', $$VALUES
-  ('enabled', 10::bigint, date '2026-01-01', date '2026-01-11', '31 EUR month 2026-01-01'), ('enabled', 12, '2026-01-11', '2026-01-13', '31 EUR month 2026-01-01'),
-  ('enabled', 13, '2026-01-13', '2026-02-10', '31 EUR month 2026-01-01'), ('enabled', 0, '2026-02-10', '2026-02-20', '31 EUR month 2026-01-01'), ('enabled', 13, '2026-02-20', NULL, '31 EUR month 2026-01-01'),
+  ('enabled', 10::bigint, date '2026-01-01', date '2026-01-11', '31 EUR month 2026-01-01 year 7 days'), ('enabled', 12, '2026-01-11', '2026-01-13', '31 EUR month 2026-01-01 year 7 days'),
+  ('enabled', 13, '2026-01-13', '2026-02-10', '31 EUR month 2026-01-01 year 7 days'), ('enabled', 0, '2026-02-10', '2026-02-20', '31 EUR month 2026-01-01 year 7 days'), ('enabled', 13, '2026-02-20', NULL, '31 EUR month 2026-01-01 year 7 days'),
   ('warning', 1, '2026-01-01', '2026-02-10', ''), ('warning', 13, '2026-02-10', '2026-02-20', ''),
   ('enabled', 4, '2026-01-01', '2026-01-11', ''), ('enabled', 5, '2026-01-11', NULL, '')$$, 'the enabled units keep their price through all of it, and those of the other SKU have none');
 SELECT results_eq($$SELECT kind, reason, used, units, amount FROM eiot.charges(pg_temp.t(28), '[2026-01-01,2026-03-01)', 'day')$$, $$VALUES
@@ -179,7 +179,7 @@ SELECT throws_ok($$SELECT * FROM pg_temp.import(28, '2026-03-04', pg_temp.sku('E
 SELECT is_empty($$SELECT * FROM pg_temp.import(28, '2026-03-05', pg_temp.sku('E5', '{"enabled": 13}', 8), pg_temp.sku('ADDON', '{"enabled": 5}'))$$, 'one of the same instant changes nothing');
 SELECT isnt_empty($$SELECT * FROM pg_temp.import(28, '2026-03-10', pg_temp.sku('E5', '{"enabled": 14}', 8), pg_temp.sku('ADDON', '{"enabled": 5}'))$$, 'a later one does');
 SELECT results_eq($$SELECT units, since, until, price FROM pg_temp.priced(28) WHERE since >= '2026-02-20' AND price <> ''$$, $$VALUES
-  (13::bigint, date '2026-02-20', date '2026-03-05', '31 EUR month 2026-01-01'), (13, '2026-03-05', '2026-03-10', '300 EUR year 2026-01-01'), (14, '2026-03-10', NULL, '300 EUR year 2026-01-01')$$, 'at the new price');
+  (13::bigint, date '2026-02-20', date '2026-03-05', '31 EUR month 2026-01-01 year 7 days'), (13, '2026-03-05', '2026-03-10', '300 EUR year 2026-01-01 year 7 days'), (14, '2026-03-10', NULL, '300 EUR year 2026-01-01 year 7 days')$$, 'at the new price');
 -- Gone, and back again: nobody told at what price.
 SELECT bag_eq($$SELECT change, note FROM pg_temp.import(28, '2026-04-01', pg_temp.sku('ADDON', '{"enabled": 5}'))$$, $$VALUES ('closed', NULL)$$, 'gone');
 SELECT bag_eq($$SELECT change, note FROM pg_temp.import(28, '2026-05-01', pg_temp.sku('E5', '{"enabled": 9}'), pg_temp.sku('ADDON', '{"enabled": 5}'))$$,

@@ -245,6 +245,81 @@ SELECT throws_ok(format('SELECT eiot.%s', step), errcode, NULL, step)
 SELECT is_empty('SELECT eiot.history(NULL)', 'no history of no tenant');
 SELECT is_empty('SELECT eiot.history(pg_temp.t(9999))', 'nor of an unknown one');
 
+-- ---- until when units can be given back
+
+INSERT INTO eiot.tenant (tenant_id, name) SELECT pg_temp.t(n), 'Tenant ' || n FROM generate_series(201, 230) n;
+SELECT pg_temp.hold(n, 'p2', 5, '[2020-01-01,)') FROM generate_series(201, 230) n;
+INSERT INTO known SELECT n, eiot.purchase(pg_temp.t(n), 10, 'month', 1, 'EUR', '2026-01-15 08:00', term => 'year', reduce_within => '7 days') FROM generate_series(201, 220) n;
+-- Each a try of its own: what is done is undone again.
+CREATE FUNCTION pg_temp.tried(n integer, units bigint, at timestamptz) RETURNS text
+  LANGUAGE plpgsql AS $$
+DECLARE
+  rule text;
+BEGIN
+  rule := pg_temp.rule_of(format('change_units(%s, %s, %L)', (SELECT id FROM known k WHERE k.n = tried.n), units, at));
+  RAISE EXCEPTION 'undone' USING ERRCODE = 'XX999';
+EXCEPTION WHEN SQLSTATE 'XX999' THEN
+  RETURN rule;
+END
+$$;
+SELECT is(pg_temp.tried(201, units, at::timestamptz), expected, format('a year billed by the month, %s units at %s', units, at))
+  FROM (VALUES (9, '2026-01-15 08:00', 'done'), (0, '2026-01-22 07:59:59.999999', 'done'), (9, '2026-01-22 08:00', 'reduced_in_time'), (0, '2026-01-22 08:00', 'reduced_in_time'),
+               (10, '2026-01-22 08:00', 'done'), (11, '2026-01-22 08:00', 'done'), (9, '2026-02-15', 'reduced_in_time'), (9, '2026-02-16', 'reduced_in_time'), (9, '2027-01-14 23:59:59', 'reduced_in_time'),
+               (9, '2027-01-15', 'done'), (0, '2027-01-21 23:59:59', 'done'), (0, '2027-01-22', 'reduced_in_time'), (0, '2028-01-20', 'done'), (0, '2028-01-22', 'reduced_in_time')) v(units, at, expected);
+-- Five more, three fewer, two more, each soon after the other; and another price and assignments, which are no beginnings.
+UPDATE known SET id = eiot.change_units(id, 15, '2026-03-01') WHERE n = 202;
+UPDATE known SET id = eiot.assign_units(id, 4, '2026-03-02') WHERE n = 202;
+UPDATE known SET id = eiot.change_billing(id, 'year', 12, '2026-03-03') WHERE n = 202;
+SELECT is(pg_temp.tried(202, units, at::timestamptz), expected, format('five added on March 1, %s units at %s', units, at))
+  FROM (VALUES (10, '2026-03-04', 'done'), (9, '2026-03-04', 'reduced_in_time'), (0, '2026-03-04', 'reduced_in_time'), (10, '2026-03-07 23:59:59.999999', 'done'), (14, '2026-03-08', 'reduced_in_time')) v(units, at, expected);
+UPDATE known SET id = eiot.change_units(id, 12, '2026-03-04') WHERE n = 202;
+UPDATE known SET id = eiot.change_units(id, 14, '2026-03-06') WHERE n = 202;
+SELECT is(pg_temp.tried(202, units, at::timestamptz), expected, format('twelve from March 4, fourteen from March 6, %s units at %s', units, at))
+  FROM (VALUES (10, '2026-03-07', 'done'), (12, '2026-03-09', 'done'), (11, '2026-03-12', 'reduced_in_time'), (12, '2026-03-12', 'done'), (13, '2026-03-14', 'reduced_in_time'), (10, '2027-01-16', 'done')) v(units, at, expected);
+-- Without a term each cycle is one; no limit, or another; the end of a month; three years.
+UPDATE eiot.entitlement SET term = NULL WHERE entitlement_id = (SELECT id FROM known WHERE n = 203);
+UPDATE eiot.entitlement SET term = '3 years', billing_anchor = '2024-02-29' WHERE entitlement_id = (SELECT id FROM known WHERE n = 204);
+UPDATE eiot.entitlement SET reduce_within = NULL WHERE entitlement_id = (SELECT id FROM known WHERE n = 205);
+UPDATE eiot.entitlement SET reduce_within = '24 hours' WHERE entitlement_id = (SELECT id FROM known WHERE n = 206);
+UPDATE eiot.entitlement SET billing_anchor = '2026-05-31', term = 'quarter' WHERE entitlement_id = (SELECT id FROM known WHERE n = 207);
+SELECT is(pg_temp.tried(n, 9, at::timestamptz), expected, format('%s, at %s', what, at))
+  FROM (VALUES (203, '2026-02-14', 'reduced_in_time', 'a month'), (203, '2026-02-15', 'done', 'a month'), (203, '2026-02-22', 'reduced_in_time', 'a month'), (203, '2026-03-16', 'done', 'a month'),
+               (204, '2026-02-28', 'reduced_in_time', 'three years'), (204, '2027-02-27', 'reduced_in_time', 'three years'), (204, '2027-02-28', 'done', 'three years'),
+               (204, '2027-03-07', 'reduced_in_time', 'three years'), (204, '2029-02-28', 'reduced_in_time', 'three years'), (204, '2030-03-01', 'done', 'three years'),
+               (205, '2026-06-01', 'done', 'no limit'), (206, '2026-01-16 07:59', 'done', 'a day'), (206, '2026-01-16 08:00', 'reduced_in_time', 'a day'),
+               (207, '2026-02-27', 'reduced_in_time', 'cycles counted from a later day'), (207, '2026-02-28', 'done', 'cycles counted from a later day'), (207, '2026-05-31', 'done', 'cycles counted from a later day'),
+               (207, '2026-08-30', 'reduced_in_time', 'cycles counted from a later day'), (207, '2026-08-31', 'done', 'cycles counted from a later day')) v(n, at, expected, what);
+-- Another subscription is another matter.
+SELECT eiot.purchase(pg_temp.t(211), 3, 'month', 1, 'EUR', '2026-04-01', reduce_within => '7 days');
+SELECT is(pg_temp.tried(211, units, at::timestamptz), expected, format('beside a purchase of April 1, %s units at %s', units, at))
+  FROM (VALUES (9, '2026-04-02', 'reduced_in_time'), (9, '2026-04-20', 'reduced_in_time'), (10, '2026-04-20', 'done')) v(units, at, expected);
+-- Without a price nothing renews; without a beginning nothing is soon after it.
+INSERT INTO known SELECT 221, pg_temp.hold(221, 'addon', 4, '(,)');
+INSERT INTO known SELECT 222, pg_temp.hold(222, 'addon', 4, '[2026-02-01,)');
+UPDATE eiot.entitlement SET reduce_within = '7 days' WHERE entitlement_id IN (SELECT id FROM known WHERE n IN (221, 222));
+SELECT is(pg_temp.tried(n, 3, at::timestamptz), expected, format('%s, at %s', what, at))
+  FROM (VALUES (221, '2026-01-16', 'reduced_in_time', 'from ever on'), (222, '2026-02-07', 'done', 'without a price'), (222, '2026-03-01', 'reduced_in_time', 'without a price')) v(n, at, expected, what);
+SELECT is(r::text, format('(%s,%s)', v.last, v.next), format('renewals of %s from %s, as of %s', COALESCE(v.term, 'cycles'), anchor, day))
+  FROM (VALUES ('month', '2024-01-31', '2024-02-28', '2024-01-31', '2024-02-29'), ('month', '2024-01-31', '2024-02-29', '2024-02-29', '2024-03-31'), ('month', '2024-01-31', '2023-12-30', '2023-11-30', '2023-12-31'),
+               ('quarter', '2024-01-31', '2024-04-29', '2024-01-31', '2024-04-30'), ('year', '2024-02-29', '2028-02-28', '2027-02-28', '2028-02-29'), ('3 years', '2024-02-29', '2024-02-28', '2021-02-28', '2024-02-29'),
+               ('3 years', '2024-02-29', '2026-12-31', '2024-02-29', '2027-02-28'), (NULL, '2024-02-29', '2026-12-31', '2026-12-29', '2027-01-29')) v(term, anchor, day, last, next)
+ CROSS JOIN LATERAL jsonb_populate_record(NULL::eiot.entitlement, jsonb_build_object('billing_anchor', anchor, 'term', v.term, 'billing_frequency', 'month')) e
+ CROSS JOIN LATERAL eiot.renewals(e, day::date) r;
+SET LOCAL TimeZone = 'America/New_York';
+UPDATE eiot.entitlement SET billing_anchor = '2026-03-05' WHERE entitlement_id = (SELECT id FROM known WHERE n = 209);
+SELECT is(pg_temp.tried(n, 9, at::timestamptz), expected, format('whatever the session''s zone and its clocks do, at %s', at))
+  FROM (VALUES (208, '2026-01-22 07:59:59+00', 'done'), (208, '2026-01-22 08:00+00', 'reduced_in_time'), (208, '2027-01-14 23:59:59+00', 'reduced_in_time'), (208, '2027-01-15 00:00+00', 'done'),
+               (209, '2026-03-11 23:59:59+00', 'done'), (209, '2026-03-12 00:00+00', 'reduced_in_time')) v(n, at, expected);
+UPDATE known SET id = eiot.change_units(id, 12, '2026-03-06 00:00+00') WHERE n = 210;
+SELECT is(pg_temp.tried(210, 10, at::timestamptz), expected, format('and for what was added, at %s', at)) FROM (VALUES ('2026-03-12 23:59:59+00', 'done'), ('2026-03-13 00:00+00', 'reduced_in_time')) v(at, expected);
+SET LOCAL TimeZone = 'UTC';
+SELECT throws_ok(format('SELECT eiot.purchase(pg_temp.t(230), 1, %L, 1, ''EUR'', %s)', frequency, more), '22023', message, message)
+  FROM (VALUES ('month', 'term => ''2 years''', 'unknown term: "2 years"'), ('year', 'term => ''month''', 'a term of a month cannot be billed by the year'),
+               ('month', 'reduce_within => ''-1 day''', 'reduce_within must not be negative: -1 days')) v(frequency, more, message);
+SELECT throws_ok(format('SELECT eiot.change_billing(%s, ''year'', 12, ''2026-02-01'')', (SELECT id FROM known WHERE n = 207)), '22023', 'a term of a quarter cannot be billed by the year', 'nor after a change');
+SELECT throws_ok(format('UPDATE eiot.entitlement SET %s WHERE entitlement_id = (SELECT id FROM known WHERE n = %s)', change, n), '23514', NULL, change)
+  FROM (VALUES ('term = ''2 years''', 201), ('billing_frequency = ''year'', term = ''month''', 201), ('reduce_within = ''-1 second''', 201), ('term = ''year''', 222)) v(change, n);
+
 -- ---- monitoring
 
 SELECT pg_temp.hold(131, 'e5', 4, '[2026-01-01,)'), pg_temp.hold(132, 'addon', 1, '[2026-06-01,2026-07-01)'), pg_temp.hold(133, 'addon', 0), pg_temp.hold(133, 'addon', 3, state => 'suspended');

@@ -1,6 +1,7 @@
 -- The life of a tenant's licenses, step by step, and what is refused.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
+SET intervalstyle = 'postgres';
 \set SHOW_CONTEXT never
 -- Messages name entitlements.
 SELECT setval('eiot.entitlement_entitlement_id_seq', 20000);
@@ -62,6 +63,15 @@ SELECT eiot.change_units(:last, 0, '2024-06-01');
 SELECT eiot.change_units(:last, 0, '2024-06-02');
 SELECT eiot.turn_off(:p2, '2024-06-01');
 SELECT at, what, product, before, after, mine, recorded FROM story WHERE name LIKE 'Defender%' ORDER BY at;
+-- A year billed by the month, of which units can be given back for seven days.
+SELECT eiot.purchase(:p2, 10, 'month', 1.20, 'EUR', '2024-07-06 08:00', term => 'year', reduce_within => '7 days') AS yearly \gset
+SELECT eiot.change_units(:yearly, 15, '2024-07-20') AS yearly \gset
+SELECT eiot.change_units(:yearly, 9, '2024-07-22');
+SELECT eiot.change_units(:yearly, 10, '2024-07-22') AS yearly \gset
+SELECT eiot.change_units(:yearly, 0, '2024-07-25');
+UPDATE eiot.entitlement SET reduce_within = NULL WHERE entitlement_id = :yearly;
+SELECT eiot.change_units(:yearly, 0, '2024-07-25');
+SELECT eiot.purchase(:p2, 10, 'year', 12, 'EUR', '2024-08-01', term => 'month');
 
 -- Microsoft 365 E5 needs no trial, and can be turned off and on.
 INSERT INTO eiot.entitlement (tenant_id, sku_id, units, valid) VALUES (:e5, '06ebc4ee-1bb5-47dd-8120-11324bc54e06', 240, '[2024-01-01,)');

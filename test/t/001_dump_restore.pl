@@ -81,6 +81,7 @@ BEGIN
   id := eiot.change_billing(id, 'year', 13, '2025-05-12 17:45');
   id := eiot.change_units(id, 9, '2025-06-01');
   id := eiot.change_units(eiot.purchase('$id{relecloud}', 100, 'quarter', 180.5, 'JPY', '2025-02-15'), 0, '2025-07-07');
+  id := eiot.purchase('$id{relecloud}', 3, 'month', 1.10, 'EUR', '2025-08-08', term => '3 years', reduce_within => '168:00:00');
   id := eiot.purchase('$id{adatum}', 3, 'quarter', 3.555, 'KWD', '2026-03-31', billing_anchor => '2026-01-31');
 END
 \$\$;
