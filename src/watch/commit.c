@@ -20,14 +20,13 @@
  * that no other transaction holds.  MVCC makes that visible, and takes it back,
  * together with the rows.  Before the transaction commits it takes the tenant's
  * lock, shared, and reads live_count anew; who changes rule or instant holds the
- * lock exclusively.  (Who folds rows of deltas into one leaves their sum as it is,
- * in every snapshot, and locks nobody out; see fold.c.)  Either they are what the
- * trigger used; or the instant has
+ * lock exclusively.  Either they are what the trigger used; or the instant has
  * moved to one that no row that counted lies below, so that all rows are judged
  * the same; or the transaction takes the lock exclusively and counts the tenant's
  * rows, its own included, less the sum of the deltas in the same snapshot.  It
  * does not matter for that what other transactions have added and not committed:
- * the snapshot has neither their rows nor their deltas.
+ * the snapshot has neither their rows nor their deltas.  Who folds rows of deltas
+ * into one leaves their sum as it is, in every snapshot; see fold.c.
  *
  * Heartbeats.  A statement that leaves a tenant as many rows with each count key
  * as before, all of them seen so lately that no instant can have moved beyond

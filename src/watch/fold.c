@@ -5,7 +5,7 @@
  * There are as many rows for a tenant as transactions ever added to it at the
  * same time, and every commit of the tenant reads them.  They are folded into one
  * by a transaction that is about to commit: it deletes those that no other holds,
- * and adds their sum to the one that it leaves.  No lock is needed for that. In
+ * and adds their sum to the one that it leaves.  No lock is needed for that.  In
  * each snapshot the sum is what it was, before and after, so that (I) of commit.c
  * stays as it is; a row that is held, or newer than our snapshot, is passed over;
  * and whoever finds its row gone takes another one, as always.  A transaction
