@@ -134,6 +134,8 @@ BEGIN
   RETURN QUERY
   WITH span AS (
     SELECT s.*, k.name AS product, k.kind = 'legacy_plan' AS in_arrears,
+           -- Of what begins on one day, what was recorded first: a subscription's id is random.
+           min(s.entitlement_id) OVER (PARTITION BY s.sku_id, s.subscription_id) AS first_id,
            CASE WHEN isfinite(s.starts) THEN (s.starts AT TIME ZONE zone)::date ELSE '-infinity' END AS start_day,
            CASE WHEN isfinite(s.ends) THEN (s.ends AT TIME ZONE zone)::date ELSE 'infinity' END AS end_day
       FROM eiot.priced_spans(charges.tenant_id) s
@@ -173,7 +175,7 @@ BEGIN
        d.reason IN ('new', 'end', 'frequency') AND d.used <> d.cycle,
        d.reason = 'frequency' AND d.billing_frequency <> 'month') p(policy)
   ), placed AS (
-    SELECT p.*, row_number() OVER (ORDER BY p.used_from, p.product, p.subscription_id, p.kind DESC, p.entitlement_id) AS place
+    SELECT p.*, row_number() OVER (ORDER BY p.used_from, p.product, p.first_id, p.kind DESC, p.entitlement_id) AS place
       FROM prorated p
   )
   SELECT p.entitlement_id, p.sku_id, p.product, p.kind, p.reason, p.used, p.cycle, p.units, p.unit_price,

@@ -149,6 +149,12 @@ SELECT is(pg_temp.lines(29, '[2021-08-16,2021-09-15)', 'nce'), 'price 2021-08-20
 SELECT eiot.change_billing(eiot.purchase(pg_temp.t(30), 1, 'month', 28, 'USD', '2023-02-28', billing_anchor => '2023-01-31'), 'year', 280, '2023-03-10');
 SELECT is(pg_temp.lines(30, '[2023-03-01,2023-03-31)', 'nce'), 'frequency 2023-03-10 2023-03-31 credit x 1 = -21.00; frequency 2023-03-10 2024-01-31 charge x 1 = 249.13', 'a month is divided by days of the month that it starts in, as ever');
 
+-- Several subscriptions bought on one day: in the order in which they were.
+SELECT pg_temp.live(32, 1, 'month', format('[["2022-01-01", %s], ["2022-01-11", %s]]', i, 10 + i)::jsonb) FROM generate_series(1, 9) i;
+SELECT is((SELECT array_agg(c.units ORDER BY c.ordinality) FROM eiot.charges(pg_temp.t(32), '[2022-01-01,2022-01-02)') WITH ORDINALITY c), '{1,2,3,4,5,6,7,8,9}', 'lines of a day come in the order of their purchase');
+SELECT is((SELECT array_agg(c.units ORDER BY c.ordinality) FROM eiot.charges(pg_temp.t(32), '[2022-01-11,2022-01-12)') WITH ORDINALITY c), '{1,11,2,12,3,13,4,14,5,15,6,16,7,17,8,18,9,19}',
+          'and those of a change together');
+
 -- The end of a month.
 SELECT pg_temp.live(31, 30, 'month', '[["2022-01-30", 1], ["2022-04-29", 2]]');
 SELECT is(pg_temp.lines(31, '[2022-01-01,2022-06-01)'),
@@ -188,6 +194,7 @@ SELECT throws_ok(statement, errcode, NULL, what)
     ($$SELECT eiot.charges(pg_temp.t(1), '[2022-01-01,2022-02-01)', 'none')$$, '22P02', 'an unknown policy'),
     ($$SELECT eiot.charges(pg_temp.t(1), '[2022-01-01,2022-02-01)', 'nce', NULL)$$, '22004', 'no rule for the end of a month'),
     ($$SELECT eiot.charges(pg_temp.t(17), '[2022-01-01,2022-02-01)', 'nce', 'last')$$, '22023', 'an unknown one, also where there is nothing to charge'),
+    ($$SELECT eiot.charges(pg_temp.t(1), '[5000000-01-01,5000001-01-01)')$$, '22008', 'days that are no instants'),
     ($$SELECT eiot.charges(pg_temp.t(1), '(,2022-02-01)')$$, '22023', 'a period without a beginning'),
     ($$SELECT eiot.charges(pg_temp.t(1), '[2022-02-01,)')$$, '22023', 'a period without an end'),
     ($$SELECT eiot.charges(pg_temp.t(1), '[-infinity,2022-02-01)')$$, '22023', 'a period from minus infinity on')
