@@ -484,6 +484,12 @@ BEGIN
 END
 $$;
 SELECT results_eq('SELECT before #>> ''{d1,site}'', after #>> ''{d1,site}'' FROM pg_temp.entries()', $$VALUES ('Site "1"', 'before'), ('before', 'after')$$, 'what was undone is not in the audit');
+CREATE FUNCTION pg_temp.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'ZZ000'; END $$;
+CREATE TRIGGER d_refuse AFTER UPDATE OF site ON ac.decided FOR EACH ROW WHEN (NEW.site = 'refused') EXECUTE FUNCTION pg_temp.refuse();
+SELECT is(pg_temp.as_role('ac_manager', 'UPDATE ac.decided SET site = ''refused'''), 'ZZ000', 'a statement that fails when its rows were noted');
+UPDATE ac.decided SET site = 'then' WHERE device_id = 'd1';
+SELECT results_eq('SELECT rows, after FROM pg_temp.entries()', $$VALUES ('1', jsonb '{"d1": {"site": "then"}}')$$, 'leaves nothing for the next one');
+DROP TRIGGER d_refuse ON ac.decided;
 CREATE FUNCTION pg_temp.meddle() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF pg_trigger_depth() = 1 THEN
