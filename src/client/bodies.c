@@ -27,10 +27,10 @@ import_licenses(Options *options)
 
 	find_tenant(conn, options->tenant, &tenant);
 	params[0] = tenant.id;
-	result = run(conn,
-				 "SELECT i.part_number, i.change, i.enabled, i.warning, i.suspended, i.locked_out, i.assigned, i.note"
-				 "  FROM eiot.import_subscribed_skus($1::pg_catalog.uuid, $2::pg_catalog.jsonb,"
-				 "                                   COALESCE($3::pg_catalog.timestamptz, pg_catalog.now())) i", 3, params);
+	result = run_on_file(conn, options->files[0],
+						 "SELECT i.part_number, i.change, i.enabled, i.warning, i.suspended, i.locked_out, i.assigned, i.note"
+						 "  FROM eiot.import_subscribed_skus($1::pg_catalog.uuid, $2::pg_catalog.jsonb,"
+						 "                                   COALESCE($3::pg_catalog.timestamptz, pg_catalog.now())) i", 3, params);
 	if (!options->quiet)
 	{
 		if (PQntuples(result) == 0)
@@ -61,7 +61,7 @@ import_fingerprints(Options *options)
 		char	   *body = read_whole(options->files[i], MAX_BODY_BYTES);
 		const char *params[2] = {body, options->kind};
 
-		result = run(conn, "SELECT eiot.load_fingerprints($1::pg_catalog.xml, $2)", 2, params);
+		result = run_on_file(conn, options->files[i], "SELECT eiot.load_fingerprints($1::pg_catalog.xml, $2)", 2, params);
 		if (!options->quiet)
 			printf("%s: %s fingerprints\n", options->files[i], PQgetvalue(result, 0, 0));
 		PQclear(result);
@@ -113,7 +113,7 @@ import_oui(Options *options)
 	for (int i = 0; i < nfiles; i++)
 	{
 		const char *params[2] = {registry_of(files[i], bodies[i]), bodies[i]};
-		PGresult   *result = run(conn, "SELECT eiot.load_oui($1, $2)", 2, params);
+		PGresult   *result = run_on_file(conn, files[i], "SELECT eiot.load_oui($1, $2)", 2, params);
 
 		if (!options->quiet)
 			printf("%s: %s blocks of %s\n", files[i], PQgetvalue(result, 0, 0), params[0]);

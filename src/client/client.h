@@ -92,6 +92,7 @@ extern PGconn *connect_server(const Options *options);
 extern PGconn *try_connect(const Options *options, char **error);
 extern void forget_cancel(void);
 extern PGresult *run(PGconn *conn, const char *sql, int nparams, const char *const *params);
+extern PGresult *run_on_file(PGconn *conn, const char *path, const char *sql, int nparams, const char *const *params);
 extern void die_of_result(PGconn *conn, const PGresult *result) __attribute__((noreturn));
 extern char *server_message(const PGresult *result);
 extern void find_tenant(PGconn *conn, const char *wanted, Tenant *tenant);

@@ -179,7 +179,7 @@ prepare_session(PGconn *conn, const Options *options)
 							  "       pg_catalog.set_config('lock_timeout', $2, false),"
 							  "       pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false),"
 							  "       pg_catalog.set_config('client_min_messages', 'warning', false),"
-							  "       pg_catalog.set_config('datestyle', 'ISO, MDY', false),"
+							  "       pg_catalog.set_config('datestyle', 'ISO, YMD', false),"
 							  "       pg_catalog.set_config('standard_conforming_strings', 'on', false)",
 							  2, NULL, settings, NULL, NULL, 0);
 	}
@@ -263,12 +263,18 @@ server_message(const PGresult *result)
 	const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
 	const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
 
+	/* the program's own setting, under which times are read in one way alone */
+	if (hint != NULL && strstr(hint, "\"datestyle\"") != NULL)
+		hint = "Times are written as 2026-08-12 or 2026-08-12T15:00:00Z.";
 	/* libpq's own, as of a lost connection */
 	if (primary == NULL)
 		return copy_string(PQresultErrorMessage(result));
 	return format_string("%s%s%s%s%s", primary, detail || hint ? ". " : "", detail ? detail : "",
 						 detail && hint ? " " : "", hint ? hint : "");
 }
+
+/* What is wrong with the input is wrong with this file */
+static const char *file_in_question = NULL;
 
 /*
  * Ends the program as the failed statement says: what was handed in was wrong,
@@ -299,6 +305,8 @@ die_of_result(PGconn *conn, const PGresult *result)
 	for (size_t i = 0; state != NULL && i < lengthof(wrong_input); i++)
 		if (strcmp(state, wrong_input[i]) == 0)
 			status = EXIT_USAGE;
+	if (status == EXIT_USAGE && file_in_question != NULL)
+		die(status, "\"%s\": %s", file_in_question, message);
 	die(status, "%s", message);
 }
 
@@ -316,6 +324,20 @@ run(PGconn *conn, const char *sql, int nparams, const char *const *params)
 	if (PQresultStatus(result) != PGRES_TUPLES_OK && PQresultStatus(result) != PGRES_COMMAND_OK &&
 		PQresultStatus(result) != PGRES_COPY_IN)
 		die_of_result(conn, result);
+	return result;
+}
+
+/*
+ * The same for a statement that is handed the contents of a file.
+ */
+PGresult *
+run_on_file(PGconn *conn, const char *path, const char *sql, int nparams, const char *const *params)
+{
+	PGresult   *result;
+
+	file_in_question = strcmp(path, "-") == 0 ? "standard input" : path;
+	result = run(conn, sql, nparams, params);
+	file_in_question = NULL;
 	return result;
 }
 

@@ -39,6 +39,7 @@ print_to(const Options *options, const char *format, const char *title, const PG
 	if (options->output == NULL || strcmp(options->output, "-") == 0)
 	{
 		print_result(stdout, format, title, result, columns, ncolumns);
+		check_stdout();
 		return;
 	}
 	scratch_open(&scratch, options->output);
@@ -85,7 +86,8 @@ show_coverage(Options *options)
 	if (for_people(format))
 	{
 		result = run(conn,
-					 "SELECT c.tenant, c.devices, c.counted,"
+					 "SELECT CASE WHEN pg_catalog.count(*) OVER (PARTITION BY c.tenant) OPERATOR(pg_catalog.=) 1 THEN c.tenant"
+					 "            ELSE pg_catalog.concat(c.tenant, ' (', c.tenant_id, ')') END, c.devices, c.counted,"
 					 "       CASE WHEN c.unlimited THEN 'unlimited' ELSE c.capacity::pg_catalog.text END,"
 					 "       c.gap, CASE WHEN c.unlimited THEN 'unlimited' ELSE c.surplus::pg_catalog.text END,"
 					 "       pg_catalog.round(c.utilization OPERATOR(pg_catalog.*) 100, 1)::pg_catalog.text OPERATOR(pg_catalog.||) '%'"
@@ -193,12 +195,17 @@ check(Options *options)
 	if (short_of_licenses > 0)
 		printf("EIOT WARNING - %d of %d tenants under-licensed, %lld licenses missing%s", short_of_licenses, tenants, total,
 			   line.data);
+	else if (tenants == 0)
+		printf("EIOT UNKNOWN - there is no tenant, or none that user \"%s\" has access to", PQuser(conn));
 	else
-		printf("EIOT OK - none of %d tenants under-licensed", tenants);
+		printf("EIOT %s - none of %d tenants under-licensed", uncounted > 0 ? "UNKNOWN" : "OK", tenants);
 	if (uncounted > 0)
 		printf("; %d not counted, no rule is in force", uncounted);
 	printf(" | tenants=%d under_licensed=%d;0 gap=%lld\n", tenants, short_of_licenses, total);
 	PQclear(result);
 	PQfinish(conn);
-	return short_of_licenses > 0 ? EXIT_UNDER_LICENSED : EXIT_FINE;
+	if (short_of_licenses > 0)
+		return EXIT_UNDER_LICENSED;
+	/* no news of what was not counted is no good news */
+	return tenants == 0 || uncounted > 0 ? EXIT_SERVER : EXIT_FINE;
 }

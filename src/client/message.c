@@ -22,11 +22,23 @@ print_line(const char *format, va_list arguments)
 	line.length = 0;
 	if (vasprintf(&text, format, arguments) < 0)
 		return;
-	/* libpq's messages end with a line break */
+	/* libpq's messages end with a line break, and may have sentences on lines of their own */
 	length = strlen(text);
 	while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == ' '))
 		length--;
-	text_add_printable(&line, text, length);
+	for (char *from = text; from < text + length;)
+	{
+		char	   *end = memchr(from, '\n', text + length - from);
+		size_t		piece = (end ? end : text + length) - from;
+
+		text_add_printable(&line, from, piece);
+		if (end && piece > 0 && strchr(".:;,", from[piece - 1]) == NULL)
+			text_add_byte(&line, '.');
+		if (end)
+			text_add_byte(&line, ' ');
+		from += piece + (end ? 1 : 0);
+		from += strspn(from, " \t\r\n");
+	}
 	free(text);
 	progress_clear();
 	fflush(stdout);
@@ -99,11 +111,18 @@ format_string(const char *format,...)
 }
 
 /*
- * What was printed must have arrived: a full disk is no success.
+ * What was printed must have arrived: a full disk is no success.  That nobody
+ * reads on, as head(1) behind its lines, is not worth a word.
  */
 void
 check_stdout(void)
 {
-	if (fflush(stdout) != 0 || ferror(stdout))
-		die(EXIT_SERVER, "could not write to standard output: %s", strerror(errno));
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return;
+	if (errno == EPIPE)
+	{
+		scratch_discard_all();
+		exit(EXIT_SERVER);
+	}
+	die(EXIT_SERVER, "could not write to standard output: %s", strerror(errno));
 }

@@ -82,7 +82,7 @@ static const Description commands[] = {
 	{
 		"import", "devices", import_devices,
 		{OPT_TENANT, OPT_INVENTORY, OPT_REJECTS, 'q'}, OPT_TENANT, 1, MANY,
-		"import devices: Defender's CSV export, or DeviceInfo as JSON",
+		"devices of a tenant: Defender's CSV export, or DeviceInfo as JSON",
 		"Usage: eiot import devices [OPTION]... --tenant=TENANT FILE...\n"
 		"Imports devices of a tenant into an inventory, all of them or, on any error, none.\n"
 		"\n"
@@ -99,7 +99,7 @@ static const Description commands[] = {
 	{
 		"import", "licenses", import_licenses,
 		{OPT_TENANT, OPT_AS_OF, 'q'}, OPT_TENANT, 1, 1,
-		"import licenses: the body of Microsoft Graph's GET /subscribedSkus",
+		"licenses of a tenant: the body of Microsoft Graph's GET /subscribedSkus",
 		"Usage: eiot import licenses [OPTION]... --tenant=TENANT FILE\n"
 		"Brings a tenant's entitlements to the body of Microsoft Graph's GET /subscribedSkus,\n"
 		"and prints what changed. \"-\" is standard input.\n"
@@ -111,7 +111,7 @@ static const Description commands[] = {
 	{
 		"import", "fingerprints", import_fingerprints,
 		{OPT_KIND, 'q'}, 0, 1, MANY,
-		"load fingerprints: files of Recog",
+		"rules that tell a device by its answers: files of Recog",
 		"Usage: eiot import fingerprints [OPTION]... FILE...\n"
 		"Replaces the loaded fingerprints of each FILE's kind by those of the file (Recog XML),\n"
 		"all files or, on any error, none.\n"
@@ -122,7 +122,7 @@ static const Description commands[] = {
 	{
 		"import", "oui", import_oui,
 		{'q'}, 0, 0, MANY,
-		"load the registries of MAC addresses",
+		"vendors by MAC address: registries of IEEE",
 		"Usage: eiot import oui [OPTION]... [FILE]...\n"
 		"Replaces registries of MAC addresses by the CSV files that IEEE publishes, all files or,\n"
 		"on any error, none. Without FILE: those of Debian's package ieee-data in\n"
@@ -163,7 +163,7 @@ static const Description commands[] = {
 		"one line for a monitoring system; status 1 where licenses are missing",
 		"Usage: eiot check [OPTION]...\n"
 		"Prints one line, with performance data behind \"|\", and ends with status 1 where a tenant\n"
-		"has more devices that count than its licenses cover.\n"
+		"has more devices that count than its licenses cover, 3 where that could not be told.\n"
 		"\n"
 		"      --tenant=TENANT       this tenant alone, by id or name\n"
 		"      --inventory=NAME      inventory to count; needed where there are several\n"
@@ -175,9 +175,10 @@ static const Description commands[] = {
 		"follow the notifications of watched inventories",
 		"Usage: eiot watch [OPTION]...\n"
 		"Prints a JSON line for each notification on channel eiot_coverage, until SIGINT or\n"
-		"SIGTERM. Connects again when the connection breaks, after 1 second, then 2, up to 60.\n"
+		"SIGTERM, or until nobody reads it. Connects again when the connection breaks, after 1\n"
+		"second, then 2, up to 60.\n"
 		"\n"
-		"  -q, --quiet               no word about broken connections\n"
+		"  -q, --quiet               no word about broken connections and where nothing is watched\n"
 	},
 	{
 		NULL, "report", report,
@@ -193,6 +194,12 @@ static const Description commands[] = {
 	},
 };
 
+static char *
+command_name(const Description *command)
+{
+	return format_string("%s%s%s", command->group ? command->group : "", command->group ? " " : "", command->name);
+}
+
 static void
 print_help(const Description *command)
 {
@@ -206,15 +213,14 @@ print_help(const Description *command)
 			   "Commands (\"eiot COMMAND --help\" says more of each):\n");
 		for (size_t i = 0; i < lengthof(commands); i++)
 		{
-			char	   *name = format_string("%s%s%s", commands[i].group ? commands[i].group : "",
-											 commands[i].group ? " " : "", commands[i].name);
+			char	   *name = command_name(&commands[i]);
 
 			printf("  %-20s %s\n", name, commands[i].summary);
 			free(name);
 		}
 		printf("\n%s\n"
-			   "      --help                this text, or that of a command\n"
-			   "      --version             version of the program\n"
+			   "  -?, --help                this text, or that of a command\n"
+			   "  -V, --version             version of the program\n"
 			   "\n%s", connection_help, exit_help);
 	}
 	check_stdout();
@@ -254,6 +260,7 @@ parse_options(int argc, char **argv, Options *options)
 	int			taken = 0;
 	bool		given[OPT_STATEMENT_TIMEOUT + 1] = {false};
 	bool		help = false;
+	char	   *name;
 	int			c;
 
 	options->lock_timeout = "60s";
@@ -343,6 +350,13 @@ parse_options(int argc, char **argv, Options *options)
 	while (optind < argc)
 		words[nwords++] = argv[optind++];
 
+	/* "eiot help report" is "eiot report --help" */
+	if (nwords > 0 && strcmp(words[0], "help") == 0)
+	{
+		help = true;
+		words++;
+		nwords--;
+	}
 	for (size_t i = 0; i < lengthof(commands) && nwords > 0; i++)
 	{
 		int			n = commands[i].group ? 2 : 1;
@@ -361,11 +375,14 @@ parse_options(int argc, char **argv, Options *options)
 		die(EXIT_USAGE, "no command given; try \"eiot --help\"");
 	if (command == NULL)
 	{
+		if (strcmp(words[0], "import") == 0 && nwords > 1)
+			die(EXIT_USAGE, "import no \"%s\", but devices, licenses, fingerprints or oui; try \"eiot --help\"", words[1]);
 		if (strcmp(words[0], "import") == 0)
 			die(EXIT_USAGE, "import what? devices, licenses, fingerprints or oui; try \"eiot --help\"");
 		die(EXIT_USAGE, "unknown command \"%s\"; try \"eiot --help\"", words[0]);
 	}
 
+	name = command_name(command);
 	for (int code = 0; code <= OPT_STATEMENT_TIMEOUT; code++)
 	{
 		bool		takes = code == 1 || (code < 128 && strchr("hpUdwW?", code) != NULL) || code >= OPT_LOCK_TIMEOUT;
@@ -373,11 +390,10 @@ parse_options(int argc, char **argv, Options *options)
 		for (size_t i = 0; i < lengthof(command->takes) && !takes; i++)
 			takes = command->takes[i] == code;
 		if (given[code] && !takes)
-			die(EXIT_USAGE, "\"%s\" takes no option --%s; try \"eiot %s%s%s --help\"", command->name, option_name(code),
-				command->group ? command->group : "", command->group ? " " : "", command->name);
+			die(EXIT_USAGE, "\"%s\" takes no option --%s; try \"eiot %s --help\"", name, option_name(code), name);
 	}
 	if (command->needs != 0 && !given[command->needs])
-		die(EXIT_USAGE, "\"%s\" needs the option --%s", command->name, option_name(command->needs));
+		die(EXIT_USAGE, "\"%s\" needs the option --%s; try \"eiot %s --help\"", name, option_name(command->needs), name);
 	options->files = words + taken;
 	options->nfiles = nwords - taken;
 	if (options->nfiles < command->min_files)

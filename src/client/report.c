@@ -32,6 +32,8 @@ parse_period(const char *period, char **first, char **last)
 		*first = copy_string(period);
 		*last = copy_string(period);
 	}
+	if (dots != NULL && strlen(*first) == strlen(*last) && strcmp(*first, *last) > 0)
+		die(EXIT_USAGE, "the period \"%s\" ends before it begins", period);
 	if (length < 7 || **first == '\0' || (*last != NULL && **last == '\0'))
 		die(EXIT_USAGE, "not a period: \"%s\"; a month (2026-10), a day (2026-10-03) or FIRST..LAST", period);
 }
@@ -77,9 +79,11 @@ report(Options *options)
 		result = run(conn, "SELECT eiot.report_html($1::pg_catalog.regclass, $2::pg_catalog.uuid)", 2, params);
 	if (PQgetisnull(result, 0, 0))
 		die(EXIT_SERVER, "the server made no report");
-	if (fwrite(PQgetvalue(result, 0, 0), 1, PQgetlength(result, 0, 0), file) != (size_t) PQgetlength(result, 0, 0))
+	if (fwrite(PQgetvalue(result, 0, 0), 1, PQgetlength(result, 0, 0), file) != (size_t) PQgetlength(result, 0, 0) && !to_stdout)
 		die(EXIT_SERVER, "could not write \"%s\": %s", options->output, strerror(errno));
-	if (!to_stdout)
+	if (to_stdout)
+		check_stdout();
+	else
 		scratch_keep(&scratch);
 	PQclear(result);
 	PQfinish(conn);

@@ -216,6 +216,10 @@ print_result(FILE *file, const char *format, const char *title, const PGresult *
 	else
 		make_table(&out, result, columns, ncolumns);
 	if (fwrite(out.data, 1, out.length, file) != out.length)
+	{
+		if (file == stdout)
+			check_stdout();
 		die(EXIT_SERVER, "could not write: %s", strerror(errno));
+	}
 	free(out.data);
 }

@@ -4,12 +4,12 @@
  */
 #include "client.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MAX_WAIT_SECONDS 60
 /* Ask a silent server so often whether it is still there */
@@ -126,19 +126,38 @@ catch_up(PGconn *conn, bool first)
 }
 
 /*
- * Waits for so long, or until a signal comes; the signals are blocked but here,
- * so that none is missed before the wait begins.
+ * Waits for so long, until something comes in at the socket (-1: none), which is
+ * told, or until a signal comes; the signals are blocked but here, so that none
+ * is missed before the wait begins.  Where nobody reads what is printed any
+ * more, the program ends, without waiting for something to print.
  */
-static int
-wait_for(struct pollfd *fds, int nfds, int milliseconds)
+static bool
+wait_for(int socket, int milliseconds)
 {
 	struct timespec timeout = {milliseconds / 1000, milliseconds % 1000 * 1000000L};
+	struct pollfd fds[] = {{STDOUT_FILENO, 0, 0}, {socket, POLLIN, 0}};
 	sigset_t	none;
-	int			n;
 
 	sigemptyset(&none);
-	n = ppoll(fds, nfds, &timeout, &none);
-	return n < 0 && errno == EINTR ? 0 : n;
+	if (ppoll(fds, lengthof(fds), &timeout, &none) <= 0)
+		return false;
+	if (fds[0].revents != 0)
+		exit(EXIT_SERVER);
+	return fds[1].revents != 0;
+}
+
+/*
+ * Somebody who waits for events of inventories that nobody watches waits for
+ * ever.
+ */
+static void
+warn_if_nothing_is_watched(PGconn *conn)
+{
+	PGresult   *result = PQexec(conn, "SELECT EXISTS (SELECT FROM eiot.watched)");
+
+	if (PQresultStatus(result) == PGRES_TUPLES_OK && *PQgetvalue(result, 0, 0) == 'f')
+		say("no inventory is watched in database \"%s\", so nothing will be flagged: SELECT eiot.watch('asset.device')", PQdb(conn));
+	PQclear(result);
 }
 
 /*
@@ -158,7 +177,6 @@ follow(PGconn *conn, bool first)
 		catch_up(conn, first);
 	while (!interrupted && PQstatus(conn) == CONNECTION_OK)
 	{
-		struct pollfd fd = {PQsocket(conn), POLLIN, 0};
 		PGnotify   *event;
 		const int	wait_ms = 1000;
 
@@ -167,7 +185,7 @@ follow(PGconn *conn, bool first)
 			print_event(event->extra);
 			PQfreemem(event);
 		}
-		if (wait_for(&fd, 1, wait_ms) > 0)
+		if (wait_for(PQsocket(conn), wait_ms))
 			silent_ms = 0;
 		else if ((silent_ms += wait_ms) >= PING_EVERY_MS && !interrupted)
 		{
@@ -193,6 +211,8 @@ watch(Options *options)
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGHUP);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
+	if (!options->quiet)
+		warn_if_nothing_is_watched(conn);
 	while (!interrupted)
 	{
 		if (conn != NULL)
@@ -212,7 +232,7 @@ watch(Options *options)
 			free(error);
 			seconds = 1;
 		}
-		wait_for(NULL, 0, seconds * 1000);
+		wait_for(-1, seconds * 1000);
 		if (interrupted)
 			break;
 		/* a server that does not answer must not hold the end up either */

@@ -30,12 +30,15 @@ for my $command (@commands)
 	unlike($out, qr/^.{101}/m, "$command --help is no wider than a terminal");
 }
 is(succeeds(undef, undef, ['-?'], '-?'), $help, '-? is --help');
+is(succeeds(undef, undef, ['help'], 'help'), $help, 'so is help');
+is(succeeds(undef, undef, [ 'help', 'import', 'oui' ], 'help on a command'), succeeds(undef, undef, [ 'import', 'oui', '-?' ], '-? on it'), 'is its --help');
+is(succeeds(undef, undef, ['-V'], '-V'), "eiot $version\n", '-V is --version');
 
 my @usage = (
 	[ [], qr/no command/ ],
 	[ ['frobnicate'], qr/unknown command "frobnicate"/ ],
 	[ ['import'], qr/import what/ ],
-	[ [ 'import', 'nothing' ], qr/import what/ ],
+	[ [ 'import', 'nothing' ], qr/import no "nothing", but devices, licenses, fingerprints or oui/ ],
 	[ ['--frobnicate'], qr/unknown option --frobnicate/ ],
 	[ [ 'check', '-x' ], qr/unknown option -x/ ],
 	[ [ 'check', '--format', 'csv' ], qr/"check" takes no option --format/ ],
@@ -46,7 +49,9 @@ my @usage = (
 	[ ['report'], qr/"report" needs the option --output/ ],
 	[ [ 'report', '-o', '-', '--period', 'May' ], qr/not a period: "May"/ ],
 	[ [ 'import', 'devices', '--tenant', 'x' ], qr/no file to import/ ],
-	[ [ 'import', 'devices', 'x' ], qr/needs the option --tenant/ ],
+	[ [ 'import', 'devices', 'x' ], qr/"import devices" needs the option --tenant; try "eiot import devices --help"/ ],
+	[ [ 'import', 'oui', '--tenant', 'x' ], qr/"import oui" takes no option --tenant; try "eiot import oui --help"/ ],
+	[ [ 'report', '-o', '-', '--period', '2026-08-31..2026-08-01' ], qr/the period "2026-08-31\.\.2026-08-01" ends before it begins/ ],
 	[ [ 'import', 'devices', '--tenant', 'x', '-', '-' ], qr/standard input can be read once/ ],
 	[ [ 'import', 'licenses', '--tenant', 'x', 'a', 'b' ], qr/one argument too many: "b"/ ],
 	[ [ 'import', 'fingerprints', '--kind', 'x', 'a', 'b' ], qr/--kind is that of one file/ ],
@@ -58,7 +63,7 @@ my @usage = (
 fails_with(undef, undef, $_->[0], 2, $_->[1], join ' ', 'eiot', @{ $_->[0] }) for @usage;
 unlike((eiot(undef, undef, [ 'check', '-d', 'postgresql://me:secret@localhost/d' ]))[2], qr/secret/, 'and the password is not repeated');
 
-fails_with(undef, undef, [ 'check', '-h', $dir, '-d', 'd' ], 3, qr/connection to server .* failed/, 'no server');
+fails_with(undef, undef, [ 'check', '-h', $dir, '-d', 'd' ], 3, qr/connection to server .* failed: No such file or directory\. Is the server running/, 'no server');
 
 # ---- connection
 
@@ -73,7 +78,10 @@ $node->safe_psql('d', q{CREATE SCHEMA asset; SELECT eiot.create_inventory('asset
 fails_with($node, 'd', ['check'], 3, qr/extension eiot in database "d" is version 99\.9, this program is \Q$version\E/, 'another version');
 $node->safe_psql('d', "UPDATE pg_extension SET extversion = '$version' WHERE extname = 'eiot'");
 
-my $fine = "EIOT OK - none of 0 tenants under-licensed | tenants=0 under_licensed=0;0 gap=0\n";
+is(join('|', eiot($node, 'd', ['check'])), "3|EIOT UNKNOWN - there is no tenant, or none that user \"" . $node->safe_psql('d', 'SELECT CURRENT_USER')
+	. "\" has access to | tenants=0 under_licensed=0;0 gap=0\n|", 'that nobody is short where there is nobody is no news');
+$node->safe_psql('d', "INSERT INTO eiot.tenant VALUES ('$other', 'Of one')");
+my $fine = "EIOT OK - none of 1 tenants under-licensed | tenants=1 under_licensed=0;0 gap=0\n";
 my ($host, $port) = ($node->host, $node->port);
 my ($user) = $node->safe_psql('d', 'SELECT CURRENT_USER');
 is(succeeds($node, 'd', ['check'], 'by environment'), $fine, 'it connects');
@@ -100,6 +108,8 @@ $node->safe_psql('d', q{
 });
 is(succeeds($node, 'd', ['check'], 'a search_path with traps'), $fine, 'it is not followed');
 $node->safe_psql('d', 'ALTER DATABASE d RESET search_path');
+
+$node->safe_psql('d', 'DELETE FROM eiot.tenant');
 
 # ---- tenants and inventories
 
@@ -150,6 +160,7 @@ is_deeply([ glob "$dir/*.part" ], [], 'nothing is left beside it');
 fails_with($node, 'd', [ 'coverage', '-o', "$dir/no/such/folder" ], 2, qr/could not write/, 'a file that cannot be written');
 fails_with($node, 'd', [ 'coverage', '-o', $dir ], 2, qr/Is a directory/, 'nor a directory');
 fails_with($node, 'd', [ 'coverage', '--as-of', 'soon' ], 2, qr/invalid input syntax/, 'a time that is none');
+fails_with($node, 'd', [ 'coverage', '--as-of', $_ ], 2, qr/out of range: "\Q$_\E"\. Times are written as 2026-08-12 or/, "a time that can be read in two ways: $_") for '12.8.2026', '8/12/2026';
 SKIP:
 {
 	skip 'no /dev/full', 1 unless -c '/dev/full';
@@ -173,8 +184,8 @@ is(succeeds($node, 'd', [ 'explain', '--tenant', $tenant, @as_of, '--format', 'j
 	qq([{"reason": "counted", "devices": 1204},\n {"reason": "not_iot", "devices": 40}]\n), 'no total');
 $node->safe_psql('d', q{CREATE TABLE kept AS SELECT * FROM eiot.counting_rule; UPDATE eiot.counting_rule SET valid = 'empty'});
 fails_with($node, 'd', [ 'explain', '--tenant', $tenant, @as_of ], 2, qr/no counting rule is in force/, 'no rule');
-is(succeeds($node, 'd', [ 'check', @as_of ], 'check without a rule'),
-	"EIOT OK - none of 8 tenants under-licensed; 8 not counted, no rule is in force | tenants=8 under_licensed=0;0 gap=0\n", 'it says so');
+is(join('|', eiot($node, 'd', [ 'check', @as_of ])),
+	"3|EIOT UNKNOWN - none of 8 tenants under-licensed; 8 not counted, no rule is in force | tenants=8 under_licensed=0;0 gap=0\n|", 'check without a rule');
 $node->safe_psql('d', q{UPDATE eiot.counting_rule r SET valid = k.valid FROM kept k WHERE k.name = r.name});
 
 my ($status, $out, $err) = eiot($node, 'd', [ 'check', @as_of ]);
@@ -209,6 +220,8 @@ like($out, qr/\A[^|\n\x1b]+ \| tenants=8 under_licensed=3;0 gap=55\n\z/, 'check 
 succeeds($node, 'd', [ 'coverage', @as_of, '--tenant', $nasty ], 'the tenant is found by that name');
 fails_with($node, 'd', [ 'coverage', '--tenant', "$nasty!" ], 2, qr/\\x1B\[31m/, 'and not echoed raw where it is not');
 $node->safe_psql('d', "UPDATE eiot.tenant SET name = 'Twin' WHERE tenant_id IN ('$tenant', '$other')");
+like(succeeds($node, 'd', [ 'coverage', @as_of ], 'both in a table'), qr/^Twin \(\Q$_\E\) /m, "told apart by their ids: $_") for $tenant, $other;
+like(succeeds($node, 'd', [ 'coverage', @as_of, '--format', 'csv' ], 'both in CSV'), qr/^\Q$tenant\E,Twin,/m, 'where the id stands anyway');
 fails_with($node, 'd', [ 'explain', '--tenant', 'Twin' ], 2, qr/several tenants are called "Twin", $tenant and $other among them/, 'two tenants of one name');
 
 # ---- rights
@@ -226,7 +239,7 @@ is(succeeds($node, 'd', [ 'import', 'oui', "$dir/oui.csv" ], 'import oui'), "$di
 is($node->safe_psql('d', q{SELECT eiot.oui_vendor('00:07:4d:11:22:33')}), 'Example, Inc.', 'and it is there');
 fails_with($node, 'd', [ 'import', 'oui', write_file("$dir/wrong.csv", "a,b\n1,2\n") ], 2, qr/not a registry of IEEE/, 'not a registry');
 my $mixed = write_file("$dir/mixed.csv", "Registry,Assignment,Organization Name,Organization Address\nMA-M,123456,Short,Here\n");
-fails_with($node, 'd', [ 'import', 'oui', '-q', "$dir/oui.csv", $mixed ], 2, qr/not an assignment of registry MA-M/, 'a registry with something wrong in it');
+fails_with($node, 'd', [ 'import', 'oui', '-q', "$dir/oui.csv", $mixed ], 2, qr/"\Q$mixed\E": not an assignment of registry MA-M/, 'a registry with something wrong in it');
 SKIP:
 {
 	skip 'ieee-data is not installed', 2 unless -e '/usr/share/ieee-data/oui.csv';
@@ -245,7 +258,7 @@ END
 is(succeeds($node, 'd', [ 'import', 'fingerprints', $recog ], 'import fingerprints'), "$recog: 1 fingerprints\n", 'it says what came');
 my $broken = write_file("$dir/broken.xml", slurp_file($recog) =~ s/\(\\S\+\)/(\\S+/r);
 my $before = state_of($node, 'd', 'eiot.fingerprint');
-fails_with($node, 'd', [ 'import', 'fingerprints', '-q', $recog, $broken ], 2, qr/pattern/, 'a pattern that does not compile');
+fails_with($node, 'd', [ 'import', 'fingerprints', '-q', $recog, $broken ], 2, qr/"\Q$broken\E": .*pattern/, 'a pattern that does not compile');
 fails_with($node, 'd', [ 'import', 'fingerprints', '-q', $recog, write_file("$dir/cut.xml", '<fingerprints matches="x">') ], 2, qr/xml/i, 'a document that is cut off');
 is(state_of($node, 'd', 'eiot.fingerprint'), $before, 'nothing of either is there');
 
@@ -257,7 +270,7 @@ is(succeeds($node, 'd', [ @licenses, @as_of, '-' ], 'the same body from standard
 	"nothing changed\n", 'changes nothing');
 $before = state_of($node, 'd', 'eiot.entitlement', 'eiot.tenant', 'eiot.sku');
 for (
-	[ 'graph-error', qr/an error message/ ],
+	[ 'graph-error', qr{bad/graph-error\.json": payload is an error message} ],
 	[ 'machines', qr/not a body of subscribedSkus/ ],
 	[ 'subscribedSkus-negative-units', qr/not a number of units/ ],
 	[ 'subscribedSkus-fractional-units', qr/not a number of units/ ],
@@ -270,7 +283,7 @@ fails_with($node, 'd', [ @licenses, '--as-of', '2026-08-01', "$data/fabrikam/sub
 fails_with($node, 'd', [ @licenses, "$dir/missing.json" ], 2, qr/could not open ".*missing\.json": No such file/, 'licenses: a file that is not there');
 fails_with($node, 'd', [ @licenses, $dir ], 2, qr/Is a directory/, 'licenses: a directory');
 fails_with($node, 'd', [ @licenses, '-' ], 2, qr/"standard input" is empty/, 'licenses: nothing');
-fails_with($node, 'd', [ @licenses, '-' ], 2, qr/invalid input syntax for type json/, 'licenses: cut off', stdin => '{"value": [');
+fails_with($node, 'd', [ @licenses, '-' ], 2, qr/"standard input": invalid input syntax for type json/, 'licenses: cut off', stdin => '{"value": [');
 fails_with($node, 'd', [ @licenses, '-' ], 2, qr/is not UTF-8/, 'licenses: Latin-1', stdin => qq({"value": "\xe9"}));
 is(state_of($node, 'd', 'eiot.entitlement', 'eiot.tenant', 'eiot.sku'), $before, 'nothing of these has changed anything');
 
@@ -282,9 +295,28 @@ like(slurp_file("$dir/report.html"), qr/\A<!DOCTYPE html>.*<\/html>\s*\z/si, 'it
 unlike(slurp_file("$dir/report.html"), qr/<script>x/, 'names are text in it');
 like(succeeds($node, 'd', [ 'report', '-o', '-', '--tenant', $other, '--period', '2026-08-01..2026-08-31' ], 'a report of days to standard output'), qr/\A<!DOCTYPE html>/i, 'the page');
 write_file("$dir/report.html", 'kept');
-fails_with($node, 'd', [ 'report', '-o', "$dir/report.html", '--period', '2026-13' ], 2, qr/date\/time field value out of range/, 'a month that is none');
+fails_with($node, 'd', [ 'report', '-o', "$dir/report.html", '--period', '2026-13' ], 2, qr/date\/time field value out of range: "2026-13-01"\. Times are written as/, 'a month that is none');
 is(slurp_file("$dir/report.html"), 'kept', 'the old page is still there');
 is_deeply([ glob "$dir/*.part" ], [], 'and nothing beside it');
+
+# Whoever reads goes away: head(1) behind the first line is no error to tell, but no success either.
+{
+	local %ENV = (%ENV, PGHOST => $host, PGPORT => $port, PGDATABASE => 'd');
+	$node->safe_psql('d', "INSERT INTO eiot.tenant SELECT gen_random_uuid(), repeat('x', 200) || n FROM generate_series(1, 2000) n");
+	my $piped = `( { eiot coverage; echo "status \$?" >&2; } | head -1 >/dev/null ) 2>&1`;
+	is($piped, "status 3\n", 'coverage | head -1');
+	$piped = `( { eiot report -o -; echo "status \$?" >&2; } | head -1 >/dev/null ) 2>&1`;
+	is($piped, "status 3\n", 'report | head -1');
+	my $began = time;
+	$piped = `( { timeout 30 eiot watch -q; echo "status \$?" >&2; } | true ) 2>&1`;
+	is($piped, "status 3\n", 'watch does not wait for something to print when nobody reads it');
+	cmp_ok(time - $began, '<', 30, 'and ends by itself');
+	like(`timeout -s INT --preserve-status 3 eiot watch 2>&1 >/dev/null`, qr/\Aeiot: no inventory is watched in database "d", so nothing will be flagged: SELECT eiot\.watch\('asset\.device'\)\n\z/,
+		'it says where nothing will come');
+	is(`timeout -s INT --preserve-status 1 eiot watch -q 2>&1; echo \$?`, "0\n", '-q does not');
+	$node->safe_psql('d', "SELECT eiot.watch('asset.device')");
+	is(`timeout -s INT --preserve-status 1 eiot watch 2>&1; echo \$?`, "0\n", 'nor where something is watched');
+}
 
 $node->stop;
 done_testing();

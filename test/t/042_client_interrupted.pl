@@ -321,10 +321,8 @@ $node->start;
 # Nobody reads any more.
 {
 	my $gone = start([ 'sh', '-c', "eiot watch 2>'$dir/gone' | true; echo ended" ]);
-	wait_for_query($gone, 'it listens', "query LIKE '%flag_event%' AND state = 'idle'");
-	notify(q('{"n": 2}'));
-	ok(wait_until($gone, sub { return $gone->{out} =~ /ended/ }), 'a reader that went away ends it');
-	like(slurp_file("$dir/gone"), qr/\Aeiot: could not write to standard output: Broken pipe\n\z/, 'and it says why');
+	ok(wait_until($gone, sub { return $gone->{out} =~ /ended/ }), 'a reader that went away ends it, without anything to print');
+	is(slurp_file("$dir/gone"), '', 'and without a word');
 }
 
 is($node->safe_psql('d', q{SELECT count(*) FROM eiot.check_watch('asset.device')}), 0, 'live counts are those of a recount');
