@@ -562,6 +562,10 @@ BEGIN
   PERFORM eiot.check_anchor(billing_anchor);
   -- A price is nothing that imports bring: they hand it on.
   held := eiot.hold_entitlement(entitlement_id, at, true);
+  IF held.source = 'subscribedSkus' AND at > clock_timestamp() THEN
+    PERFORM eiot.refuse('one_keeper', format('imports of subscribedSkus keep entitlement %s', entitlement_id),
+      format('It can be priced from now on, not from %s: imports until then would be older than that.', at), 'Record it on the day.');
+  END IF;
   PERFORM eiot.check_not_fixed(held);
   billed := held;
   billed.billing_frequency := change_billing.billing_frequency;
@@ -577,7 +581,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eiot.change_billing(bigint, text, numeric, timestamptz, text, date) IS
-  'Changes billing frequency and price of an entitlement at an instant and returns the entitlement_id that it has from then on; currency and the day that cycles count from stay what they are unless given (where there is none, the day of the change, UTC). Entitlements that imports keep can be priced so, too. 55000 order_of_time, enabled_alone, trial_is_fixed, legacy_plan_is_fixed; P0002 for an unknown entitlement, 22023 for a frequency, price, currency or day that is none, 22004 for null';
+  'Changes billing frequency and price of an entitlement at an instant and returns the entitlement_id that it has from then on; currency and the day that cycles count from stay what they are unless given (where there is none, the day of the change, UTC). Entitlements that imports keep can be priced so, too, but not ahead. 55000 order_of_time, one_keeper, enabled_alone, trial_is_fixed, legacy_plan_is_fixed; P0002 for an unknown entitlement, 22023 for a frequency, price, currency or day that is none, 22004 for null';
 
 CREATE FUNCTION eiot.assign_units(entitlement_id bigint, units bigint, at timestamptz DEFAULT pg_catalog.now()) RETURNS bigint
   LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 1000

@@ -6,7 +6,7 @@ SET LOCAL client_min_messages = warning;
 SET LOCAL TimeZone = 'UTC';
 SET LOCAL jit = off;
 
-SELECT plan(369);
+SELECT plan(370);
 
 CREATE FUNCTION pg_temp.t(n integer) RETURNS uuid
   LANGUAGE sql IMMUTABLE
@@ -173,6 +173,8 @@ SELECT results_eq($$SELECT kind, reason, used, units, amount FROM eiot.charges(p
   ('charge', 'new', daterange '[2026-01-01,2026-02-01)', 10::bigint, 310.00), ('credit', 'increase', '[2026-01-11,2026-02-01)', 10, -210.00), ('charge', 'increase', '[2026-01-11,2026-02-01)', 12, 252.00),
   ('credit', 'increase', '[2026-01-13,2026-02-01)', 12, -228.00), ('charge', 'increase', '[2026-01-13,2026-02-01)', 13, 247.00), ('charge', 'renewal', '[2026-02-01,2026-03-01)', 13, 403.00),
   ('credit', 'end', '[2026-02-10,2026-03-01)', 13, -273.46), ('charge', 'new', '[2026-02-20,2026-03-01)', 13, 129.54)$$, 'and are charged by it');
+SELECT is((pg_temp.told(format($$SELECT eiot.change_billing(%s, 'year', 300, now() + interval '1 day')$$, (SELECT entitlement_id FROM eiot.entitlement WHERE tenant_id = pg_temp.t(28) AND unit_price IS NOT NULL AND upper_inf(valid))))).hint,
+          'Record it on the day.', 'no price ahead, which imports until then would come before');
 -- Another price from a day on, which the next import hands on; no body of before that.
 SELECT isnt(eiot.change_billing((SELECT entitlement_id FROM eiot.entitlement WHERE tenant_id = pg_temp.t(28) AND unit_price IS NOT NULL AND upper_inf(valid)), 'year', 300, '2026-03-05'), NULL, 'imported units can be priced anew');
 SELECT throws_ok($$SELECT * FROM pg_temp.import(28, '2026-03-04', pg_temp.sku('E5', '{"enabled": 14}', 8), pg_temp.sku('ADDON', '{"enabled": 5}'))$$, '55000', NULL, 'a body of before that is refused');
