@@ -56,13 +56,26 @@ for my $name (sort keys %script)
 	push @files, '-f', "$file\@$weight{$name}";
 }
 
+# Far from all limits they share it: one such commit is made to wait for it, to be seen.
+my $holder = IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('d'), '-c',
+		'BEGIN; LOCK TABLE eiot.tenant_coverage IN ROW EXCLUSIVE MODE; SELECT pg_sleep(600)' ], '>', \my $held, '2>', \my $ended);
+my $locks = q{SELECT count(*) FROM pg_locks WHERE relation = 'eiot.tenant_coverage'::regclass AND mode = '%s' AND %s};
+$node->poll_query_until('d', sprintf($locks, 'RowExclusiveLock', 'granted'), '1');
+my $far = IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('d'), '-c',
+		q{INSERT INTO asset.device (tenant_id, device_id, category, last_seen) SELECT asset.tenant(i), 'far', 'IoT', now() FROM generate_series(4, 40) i} ],
+	'>', \my $far_out, '2>', \my $far_err);
+ok($node->poll_query_until('d', sprintf($locks, 'ShareLock', 'NOT granted'), '1'), 'far from the limits the lock of all tenants is shared');
+$node->safe_psql('d', q{SELECT pg_terminate_backend(l.pid) FROM pg_locks l WHERE l.relation = 'eiot.tenant_coverage'::regclass AND l.mode = 'RowExclusiveLock'});
+$_->finish for $holder, $far;
+is($far_err, '', 'which then commits');
+
 my ($out, $err, %seen) = ('', '');
 my $bench = IPC::Run::start([ 'pgbench', '-n', '-c', '10', '-j', '2', '-T', $seconds, @files, $node->connstr('d') ], '>', \$out, '2>', \$err);
 while ($bench->pumpable)
 {
 	$bench->pump_nb;
 	$seen{$_} = 1 for split /\n/, $node->safe_psql('d',
-		q{SELECT mode FROM pg_locks WHERE relation = 'eiot.tenant_coverage'::regclass AND granted AND mode IN ('ShareLock', 'ExclusiveLock')});
+		q{SELECT mode FROM pg_locks WHERE relation = 'eiot.tenant_coverage'::regclass AND granted AND mode = 'ExclusiveLock'});
 	sleep 0.02;
 }
 $bench->finish;
@@ -71,7 +84,7 @@ my ($done) = $out =~ /transactions actually processed: (\d+)/;
 cmp_ok($done // 0, '>', 100, 'transactions over one tenant and over most of them');
 is(($failed // '?') . $err =~ s/^pgbench \(.*\)\n//r, '0', 'all of them commit');
 is($node->safe_psql('d', "SELECT deadlocks FROM pg_stat_database WHERE datname = 'd'"), '0', 'none waits in a circle');
-is(join(' ', sort keys %seen), 'ExclusiveLock ShareLock', 'some took the lock of all tenants, far from the limits and near');
+ok($seen{ExclusiveLock}, 'near the limits some took the lock of all tenants for themselves');
 is($node->safe_psql('d', "SELECT count(*) FROM (VALUES ('asset.device'::regclass), ('asset.split')) i(inventory), eiot.check_watch(i.inventory)"),
 	'0', 'counts are those of a recount');
 SKIP:
