@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use WatchSessions;
 
-my $seconds = $ENV{EIOT_LONG} ? 60 : 8;
+my $seconds = $ENV{EIOT_LONG} ? 60 : 5;
 seed();
 
 my $node = new_cluster('watch', 'max_prepared_transactions = 20', 'max_connections = 60', "deadlock_timeout = '200ms'");

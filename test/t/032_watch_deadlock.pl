@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $tenants = 4;
-my $seconds = $ENV{EIOT_LONG} ? 20 : 3;
+my $seconds = $ENV{EIOT_LONG} ? 20 : 2;
 
 my $node = new_cluster('deadlock', "deadlock_timeout = '50ms'");
 $node->safe_psql('postgres', 'CREATE DATABASE d');

@@ -91,6 +91,9 @@ sub random_statement
 		[ 4, 'UPDATE eiot.entitlement SET units = ' . (6 + int rand 10) . " WHERE tenant_id = $tenant" ],
 		$run->{more} ? (
 			[ 0.2, 'TRUNCATE asset.split_p' . int rand 3 ],
+			# at its limit
+			[ 8, 'UPDATE eiot.entitlement e SET units = GREATEST(0, c.counted + ' . (int(rand 3) - 1) . ") FROM eiot.tenant_coverage c "
+				  . "WHERE c.tenant_id = e.tenant_id AND e.tenant_id = $tenant AND e.sku_id = 'b2f91841-252f-4765-94c3-75802d7c0ddb'" ],
 			[ 1, "UPDATE eiot.entitlement SET state = (ARRAY['enabled', 'warning', 'suspended'])[" . (1 + int rand 3) . "] WHERE tenant_id = $tenant" ],
 			[ 1, "INSERT INTO eiot.entitlement (tenant_id, sku_id, units) SELECT $tenant, '06ebc4ee-1bb5-47dd-8120-11324bc54e06', 1 "
 				  . "WHERE (SELECT count(*) FROM eiot.entitlement WHERE tenant_id = $tenant) < 3" ],
