@@ -163,17 +163,21 @@ BEGIN
       FROM cycled c
      WHERE c.in_arrears AND c.ends > c.cycle_starts
   ), dated AS (
-    SELECT l.*, daterange((l.used_from AT TIME ZONE zone)::date, (l.used_to AT TIME ZONE zone)::date) AS used
+    SELECT l.*, u.used, l.reason IN ('new', 'end', 'frequency') AND u.used <> l.cycle AS of_unit,
+           l.reason = 'frequency' AND l.billing_frequency <> 'month' AS by_month
       FROM line l
+     CROSS JOIN LATERAL (SELECT daterange((l.used_from AT TIME ZONE zone)::date, (l.used_to AT TIME ZONE zone)::date) AS used) u
      WHERE (l.used_from AT TIME ZONE zone)::date <@ period
+  ), ruled AS MATERIALIZED (
+    -- A few for thousands of lines.
+    SELECT d.currency, d.of_unit, d.by_month, eiot.line_policy(charges.policy, d.currency, d.of_unit, d.by_month) AS policy
+      FROM (SELECT DISTINCT d.currency, d.of_unit, d.by_month FROM dated d) d
   ), prorated AS (
-    SELECT d.*, p.policy,
+    SELECT d.*, r.policy,
            CASE d.kind WHEN 'credit' THEN -1 ELSE 1 END *
-           eiot.line_amount(d.unit_price, d.units, d.used_from, d.used_to, d.cycle, zone, p.policy) AS exact
+           eiot.line_amount(d.unit_price, d.units, d.used_from, d.used_to, d.cycle, zone, r.policy) AS exact
       FROM dated d
-     CROSS JOIN LATERAL eiot.line_policy(charges.policy, d.currency,
-       d.reason IN ('new', 'end', 'frequency') AND d.used <> d.cycle,
-       d.reason = 'frequency' AND d.billing_frequency <> 'month') p(policy)
+      JOIN ruled r ON r.currency = d.currency AND r.of_unit = d.of_unit AND r.by_month = d.by_month
   ), placed AS (
     SELECT p.*, row_number() OVER (ORDER BY p.used_from, p.product, p.first_id, p.kind DESC, p.entitlement_id) AS place
       FROM prorated p
