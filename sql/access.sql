@@ -528,8 +528,10 @@ BEGIN
     INTO columns, condition
     FROM pg_attribute a
    WHERE a.attrelid = inventory AND NOT a.attisdropped
-     AND a.attname IN ('tenant_id', 'device_id', 'class_override', 'excluded', 'merged_into', 'site', 'tags');
-  -- An UPDATE of last_seen alone comes by none of these.
+     AND a.attname IN ('tenant_id', 'device_id', 'class_override', 'excluded', 'merged_into', 'site', 'tags', 'count_key');
+  -- And a device that somebody makes silent; of those that are seen again every day there is nothing to write.
+  columns := columns || ', last_seen';
+  condition := condition || ' OR NEW.last_seen < OLD.last_seen OR OLD.last_seen IS NOT NULL AND NEW.last_seen IS NULL';
   EXECUTE format('CREATE TRIGGER collect_decision AFTER UPDATE OF %s ON %s FOR EACH ROW WHEN (%s) EXECUTE FUNCTION eiot.collect_decision()', columns, inventory, condition);
   EXECUTE format('CREATE TRIGGER collect_deletion AFTER DELETE ON %s FOR EACH ROW EXECUTE FUNCTION eiot.collect_decision()', inventory);
   EXECUTE format('CREATE TRIGGER record_decisions AFTER UPDATE OF %s ON %s FOR EACH STATEMENT EXECUTE FUNCTION eiot.record_decisions()', columns, inventory);
@@ -543,7 +545,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eiot.record_decisions_of(regclass) IS
-  'Puts an inventory under audit, as create_inventory does: deleted devices and changes of tenant_id, device_id, class_override, excluded, merged_into, site and tags go to eiot.audit, other changes and new devices do not. For its owner: 42501; 42809 for a relation that is not an inventory, 42710 where it was done before, 22004 for null';
+  'Puts an inventory under audit, as create_inventory does: deleted devices, changes of tenant_id, device_id, class_override, excluded, merged_into, site and tags, whatever makes a device count otherwise, and a last_seen that is put back go to eiot.audit; devices seen again and new ones do not. For its owner: 42501; 42809 for a relation that is not an inventory, 42710 where it was done before, 22004 for null';
 
 SELECT eiot.record_changes_of(relation)
   FROM (VALUES ('eiot.tenant'::regclass), ('eiot.entitlement'), ('eiot.monitoring_off'), ('eiot.access'), ('eiot.sku'),

@@ -1,8 +1,8 @@
 /*
  * decisions.c
- *		What somebody decides about devices, for the audit: triggers of
- *		inventories, one that collects rows and one that writes them down at the
- *		end of the statement.
+ *		What somebody decides about devices, and what else makes them count
+ *		otherwise, for the audit: triggers of inventories, one that collects rows
+ *		and one that writes them down at the end of the statement.
  *
  * An import may change a million rows, so that what is written is one entry for
  * each statement, tenant and action: how many devices, and of the first
@@ -22,6 +22,7 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/json.h"
@@ -30,6 +31,7 @@
 #include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 PG_FUNCTION_INFO_V1(eiot_collect_decision);
@@ -44,6 +46,11 @@ PG_FUNCTION_INFO_V1(eiot_record_decisions);
 /* Columns that people decide on, beside tenant_id; the first is the key. */
 static const char *const decision_columns[] = {
 	"device_id", "class_override", "excluded", "merged_into", "site", "tags"
+};
+
+/* What else makes a device count or not: told where it now does otherwise. */
+static const char *const counting_columns[] = {
+	"category", "type", "subtype", "os_platform", "onboarding_status", "transient", "ip", "identified_class", "class"
 };
 
 /* Changes of one kind, by one statement as a rule. */
@@ -158,6 +165,7 @@ static char *
 column_json(HeapTuple tuple, TupleDesc desc, const char *column)
 {
 	int			attnum = SPI_fnumber(desc, column);
+	static const int utc = 0;
 	StringInfoData json;
 	Datum		value;
 	bool		isnull;
@@ -173,6 +181,12 @@ column_json(HeapTuple tuple, TupleDesc desc, const char *column)
 	type = TupleDescAttr(desc, attnum - 1)->atttypid;
 	if (type == BOOLOID)
 		return pstrdup(DatumGetBool(value) ? "true" : "false");
+	if (type == TIMESTAMPTZOID)
+	{
+		char		time[MAXDATELEN + 1];
+
+		return psprintf("\"%s\"", JsonEncodeDateTime(time, value, TIMESTAMPTZOID, &utc));
+	}
 	if (type == TEXTARRAYOID)
 		return TextDatumGetCString(DirectFunctionCall1(array_to_json, value));
 	getTypeOutputInfo(type, &output, &varlena);
@@ -198,6 +212,38 @@ append_member(StringInfo devices, const char *column, const char *value)
 		appendStringInfo(devices, "%s\"%s\": %s", separator, column, value);
 }
 
+static bool
+differs(HeapTuple before, HeapTuple after, TupleDesc desc, const char *column)
+{
+	return strcmp(column_json(before, desc, column), column_json(after, desc, column)) != 0;
+}
+
+static void
+list_column(Changes *changes, HeapTuple before, HeapTuple after, TupleDesc desc, const char *column)
+{
+	if (!differs(before, after, desc, column))
+		return;
+	append_member(changes->before, column, column_json(before, desc, column));
+	append_member(changes->after, column, column_json(after, desc, column));
+}
+
+/* Nobody is seen earlier than before, but by a hand that wants a device to fall silent. */
+static bool
+was_put_back(HeapTuple before, HeapTuple after, TupleDesc desc)
+{
+	int			attnum = SPI_fnumber(desc, "last_seen");
+	bool		null_before;
+	bool		null_after;
+	Datum		seen_before;
+	Datum		seen_after;
+
+	if (attnum <= 0 || TupleDescAttr(desc, attnum - 1)->atttypid != TIMESTAMPTZOID)
+		return false;
+	seen_before = heap_getattr(before, attnum, desc, &null_before);
+	seen_after = heap_getattr(after, attnum, desc, &null_after);
+	return !null_before && (null_after || DatumGetTimestampTz(seen_after) < DatumGetTimestampTz(seen_before));
+}
+
 /* Of an update the columns that differ, else those that hold a decision. */
 static void
 list_device(Changes *changes, HeapTuple before, HeapTuple after, TupleDesc desc)
@@ -208,21 +254,27 @@ list_device(Changes *changes, HeapTuple before, HeapTuple after, TupleDesc desc)
 		open_device(changes->before, device_id);
 	if (after)
 		open_device(changes->after, device_id);
-	for (int i = 0; i < (int) lengthof(decision_columns); i++)
+	for (size_t i = 0; i < lengthof(decision_columns); i++)
 	{
-		const char *column = decision_columns[i];
-		char	   *was = before ? column_json(before, desc, column) : NULL;
-		char	   *is = after ? column_json(after, desc, column) : NULL;
+		HeapTuple	only = before ? before : after;
+		char	   *value;
 
-		if (was && is && strcmp(was, is) == 0)
+		if (before && after)
+		{
+			list_column(changes, before, after, desc, decision_columns[i]);
 			continue;
-		if (!(was && is) && (i == 0 || strcmp(was ? was : is, "null") == 0 || strcmp(was ? was : is, "false") == 0))
-			continue;
-		if (was)
-			append_member(changes->before, column, was);
-		if (is)
-			append_member(changes->after, column, is);
+		}
+		value = column_json(only, desc, decision_columns[i]);
+		if (i > 0 && strcmp(value, "null") != 0 && strcmp(value, "false") != 0)
+			append_member(before ? changes->before : changes->after, decision_columns[i], value);
 	}
+	if (before && after && differs(before, after, desc, "count_key"))
+	{
+		for (size_t i = 0; i < lengthof(counting_columns); i++)
+			list_column(changes, before, after, desc, counting_columns[i]);
+	}
+	if (before && after && was_put_back(before, after, desc))
+		list_column(changes, before, after, desc, "last_seen");
 	if (before)
 		appendStringInfoChar(changes->before, '}');
 	if (after)

@@ -431,7 +431,8 @@ INSERT INTO ac."de cided" (tenant_id, device_id, class_override, tags, last_seen
 DELETE FROM eiot.audit;
 
 -- What imports say every day is not looked at.
-UPDATE ac.decided SET last_seen = now() + interval '1 hour', name = 'n', category = 'IoT', ip = '10.0.0.1', vendor = 'v';
+UPDATE ac.decided SET last_seen = now() + interval '1 hour', name = 'n', ip = '10.0.0.1', vendor = 'v', model = 'm', type = 'Managed Device', evidence = '{}', first_seen = '2020-01-01';
+UPDATE ac.decided SET last_seen = last_seen, onboarding_status = 'Unsupported';
 UPDATE ac.decided SET excluded = excluded, class_override = class_override, merged_into = merged_into, site = site, tags = tags, tenant_id = tenant_id, device_id = device_id;
 INSERT INTO ac.decided (tenant_id, device_id, last_seen) SELECT tenant_id, device_id, now() + interval '2 hours' FROM ac.decided ON CONFLICT (tenant_id, device_id) DO UPDATE SET last_seen = EXCLUDED.last_seen, excluded = false;
 SELECT is_empty('SELECT * FROM pg_temp.entries()', 'devices seen again are not in the audit');
@@ -444,12 +445,27 @@ SELECT results_eq($$SELECT table_name, who, at, action, tenant_id, before, after
       FROM unnest(ARRAY['ac.decided', 'ac."de cided"']) i$$, 'one entry for a statement, with the columns that changed');
 DELETE FROM eiot.audit;
 
+-- What makes a device count otherwise, whoever says it; and one that is made silent.
+UPDATE ac.decided SET category = 'IoT', ip = '10.0.0.2', last_seen = last_seen + interval '1 hour' WHERE device_id = 'd2';
+UPDATE ac.decided SET onboarding_status = 'Onboarded', ip = '10.0.0.3' WHERE device_id = 'd2';
+UPDATE ac.decided SET last_seen = '2020-01-01 01:00+01', ip = '10.0.0.4' WHERE device_id = 'd2';
+UPDATE ac.decided SET last_seen = NULL WHERE device_id = 'd2';
+UPDATE ac.decided SET last_seen = now(), onboarding_status = NULL, category = NULL, transient = true WHERE device_id = 'd2';
+UPDATE ac.decided SET transient = false WHERE device_id = 'd2';
+SELECT results_eq('SELECT before -> ''d2'', after -> ''d2'' FROM pg_temp.entries()',
+  $$VALUES (jsonb '{"category": null, "ip": "10.0.0.1", "class": "unknown"}', jsonb '{"category": "IoT", "ip": "10.0.0.2", "class": "iot"}'),
+           ('{"onboarding_status": "Unsupported", "ip": "10.0.0.2"}', '{"onboarding_status": "Onboarded", "ip": "10.0.0.3"}'),
+           (jsonb_build_object('last_seen', to_jsonb(now() + interval '3 hours')), '{"last_seen": "2020-01-01T00:00:00+00:00"}'),
+           ('{"last_seen": "2020-01-01T00:00:00+00:00"}', '{"last_seen": null}'),
+           ('{"category": "IoT", "onboarding_status": "Onboarded", "transient": false, "class": "iot"}', '{"category": null, "onboarding_status": null, "transient": true, "class": "unknown"}'),
+           ('{"transient": true}', '{"transient": false}')$$, 'what makes a device count otherwise');
+
 -- One statement, several tenants.
 UPDATE ac.decided SET class_override = 'medical', merged_into = 'other' WHERE device_id IN ('d0', 'd3', 'd4');
 SELECT results_eq('SELECT * FROM pg_temp.entries()',
-  $$VALUES ('UPDATE', pg_temp.t(1), '2', jsonb '{"d0": {"class_override": "iot", "merged_into": null}, "d3": {"class_override": null, "merged_into": null}}',
-                      jsonb '{"d0": {"class_override": "medical", "merged_into": "other"}, "d3": {"class_override": "medical", "merged_into": "other"}}'),
-           ('UPDATE', pg_temp.t(2), '1', '{"d4": {"class_override": null, "merged_into": null}}', '{"d4": {"class_override": "medical", "merged_into": "other"}}')$$, 'an entry for each tenant');
+  $$VALUES ('UPDATE', pg_temp.t(1), '2', jsonb '{"d0": {"class_override": "iot", "merged_into": null, "class": "iot"}, "d3": {"class_override": null, "merged_into": null, "class": "unknown"}}',
+                      jsonb '{"d0": {"class_override": "medical", "merged_into": "other", "class": "medical"}, "d3": {"class_override": "medical", "merged_into": "other", "class": "medical"}}'),
+           ('UPDATE', pg_temp.t(2), '1', '{"d4": {"class_override": null, "merged_into": null, "class": "unknown"}}', '{"d4": {"class_override": "medical", "merged_into": "other", "class": "medical"}}')$$, 'an entry for each tenant');
 SELECT is(pg_temp.as_role('ac_manager', 'WITH d AS (DELETE FROM ac.decided WHERE device_id >= ''d3'' RETURNING 1) SELECT count(*) FROM d'), '1', 'a manager deletes, of its tenant alone');
 SELECT is(eiot.purge_devices('ac.decided', pg_temp.t(2)), 4::bigint, 'all devices of a tenant are purged');
 SELECT results_eq('SELECT * FROM pg_temp.entries()',
