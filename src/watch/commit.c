@@ -56,7 +56,8 @@
  * written where nobody else writes, the other tables under the exclusive lock
  * alone, without foreign keys, and an inventory that cannot be locked at once is
  * looked into another time.  (One that has to be counted is waited for: whoever
- * locks two inventories against writers may meet another one doing that.)
+ * locks an inventory or partition against writers, as TRUNCATE does, may meet
+ * another one doing that to what he has to count.)
  * refresh() is no exception.  A lock taken when it is called would be held while
  * the rest of its transaction waits for rows, whose holders may wait for that lock
  * at their commit; and there is no way to let go of it before the flags that it
