@@ -39,6 +39,26 @@ SELECT eiot.refresh();
 SELECT eiot.refresh(now() + interval '31 days');
 TABLE live.flags;
 SELECT eiot.refresh();
+-- The commit does it, for the instant asked for last, and not what is rolled back.
+BEGIN;
+SELECT eiot.refresh(now() + interval '31 days');
+SELECT count(*) FROM live.flags;
+SELECT eiot.refresh();
+COMMIT;
+SELECT count(*) FROM live.flags;
+BEGIN;
+SELECT eiot.refresh(now() + interval '31 days');
+ROLLBACK;
+SELECT count(*) FROM live.flags;
+BEGIN;
+SELECT eiot.refresh();
+SELECT eiot.refresh(now() + interval '31 days');
+COMMIT;
+SELECT count(*) FROM live.flags;
+SELECT eiot.refresh();
+BEGIN READ ONLY;
+SELECT eiot.refresh();
+COMMIT;
 
 -- More room before the flag.
 SELECT eiot.set_alert('11aa0000-0000-4000-8000-000000000002', 2, 0);
