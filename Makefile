@@ -36,6 +36,11 @@ all:
 include $(PGXS)
 # A header's structs go into every object that reads them.
 $(OBJS): $(wildcard src/*.h src/*/*.h)
+# On 15 nothing else hides the names that SQL does not call.
+ifeq ($(PORTNAME),linux)
+SHLIB_LINK += -Wl,--version-script=$(CURDIR)/src/exports.map
+eiot.so: src/exports.map
+endif
 # The program has a Makefile of its own.
 all: client
 install: install-client
