@@ -448,7 +448,9 @@ DELETE FROM eiot.audit;
 -- What makes a device count otherwise, whoever says it; and one that is made silent.
 UPDATE ac.decided SET category = 'IoT', ip = '10.0.0.2', last_seen = last_seen + interval '1 hour' WHERE device_id = 'd2';
 UPDATE ac.decided SET onboarding_status = 'Onboarded', ip = '10.0.0.3' WHERE device_id = 'd2';
+SET LOCAL TimeZone = 'Asia/Kathmandu';
 UPDATE ac.decided SET last_seen = '2020-01-01 01:00+01', ip = '10.0.0.4' WHERE device_id = 'd2';
+SET LOCAL TimeZone = 'UTC';
 UPDATE ac.decided SET last_seen = NULL WHERE device_id = 'd2';
 UPDATE ac.decided SET last_seen = now(), onboarding_status = NULL, category = NULL, transient = true WHERE device_id = 'd2';
 UPDATE ac.decided SET transient = false WHERE device_id = 'd2';
