@@ -154,8 +154,13 @@ CREATE FUNCTION eiot.watch_truncated() RETURNS trigger
 COMMENT ON FUNCTION eiot.watch_truncated() IS
   'Trigger of watched inventories, after TRUNCATE: the commit counts anew. Argument: the watch';
 
+CREATE FUNCTION eiot.watch_applied() RETURNS trigger
+  LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eiot_watch_applied';
+COMMENT ON FUNCTION eiot.watch_applied() IS
+  'Trigger of watched inventories, after each row that a subscription applies: the commit counts its tenant anew, unless it was a heartbeat. Argument: the watch';
+
 -- Who puts these on a table writes to the counts of the watch that they name.
-REVOKE EXECUTE ON FUNCTION eiot.watch_changed(), eiot.watch_truncated() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION eiot.watch_changed(), eiot.watch_truncated(), eiot.watch_applied() FROM PUBLIC;
 
 CREATE FUNCTION eiot.tenant_changed() RETURNS trigger
   LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eiot_tenant_changed';
@@ -200,7 +205,7 @@ COMMENT ON FUNCTION eiot.watch_dropped() IS
 CREATE FUNCTION eiot.recount(inventory regclass) RETURNS void
   LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE COST 10000 AS 'MODULE_PATHNAME', 'eiot_recount';
 COMMENT ON FUNCTION eiot.recount(regclass) IS
-  'Has the commit count a watched inventory anew, after changes that no trigger saw, as those of logical replication. 42501 for anybody but its owner, 55000 where it is not watched; null of null';
+  'Has the commit count a watched inventory anew, after changes that no trigger saw, as where triggers were disabled. 42501 for anybody but its owner, 55000 where it is not watched; null of null';
 
 -- ---- counting
 
@@ -588,12 +593,29 @@ CREATE TRIGGER watch_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON eio
 COMMENT ON TRIGGER watch_changed ON eiot.counting_rule IS
   'Waits for the writers of watched inventories; the commit counts the tenants that are under another rule now';
 
+CREATE TRIGGER watch_applied AFTER INSERT OR UPDATE OR DELETE ON eiot.entitlement
+  FOR EACH ROW EXECUTE FUNCTION eiot.tenant_changed();
+COMMENT ON TRIGGER watch_applied ON eiot.entitlement IS 'As the others, for rows that a subscription applies: PostgreSQL fires none for statements then';
+CREATE TRIGGER watch_applied AFTER INSERT OR UPDATE OR DELETE ON eiot.monitoring_off
+  FOR EACH ROW EXECUTE FUNCTION eiot.tenant_changed();
+COMMENT ON TRIGGER watch_applied ON eiot.monitoring_off IS 'As the others, for rows that a subscription applies: PostgreSQL fires none for statements then';
+CREATE TRIGGER watch_applied AFTER INSERT OR UPDATE OR DELETE ON eiot.tenant
+  FOR EACH ROW EXECUTE FUNCTION eiot.tenant_changed();
+COMMENT ON TRIGGER watch_applied ON eiot.tenant IS 'As the others, for rows that a subscription applies: PostgreSQL fires none for statements then';
+CREATE TRIGGER watch_applied AFTER INSERT OR UPDATE OR DELETE ON eiot.alert
+  FOR EACH ROW EXECUTE FUNCTION eiot.tenant_changed();
+COMMENT ON TRIGGER watch_applied ON eiot.alert IS 'As the others, for rows that a subscription applies: PostgreSQL fires none for statements then';
+
 -- Rows that come in with session_replication_role = replica are rows.
 ALTER TABLE eiot.entitlement ENABLE ALWAYS TRIGGER watch_insert, ENABLE ALWAYS TRIGGER watch_update, ENABLE ALWAYS TRIGGER watch_delete, ENABLE ALWAYS TRIGGER watch_truncate;
 ALTER TABLE eiot.monitoring_off ENABLE ALWAYS TRIGGER watch_insert, ENABLE ALWAYS TRIGGER watch_update, ENABLE ALWAYS TRIGGER watch_delete, ENABLE ALWAYS TRIGGER watch_truncate;
 ALTER TABLE eiot.tenant ENABLE ALWAYS TRIGGER watch_insert, ENABLE ALWAYS TRIGGER watch_update, ENABLE ALWAYS TRIGGER watch_delete, ENABLE ALWAYS TRIGGER watch_truncate;
 ALTER TABLE eiot.alert ENABLE ALWAYS TRIGGER watch_insert, ENABLE ALWAYS TRIGGER watch_update, ENABLE ALWAYS TRIGGER watch_delete, ENABLE ALWAYS TRIGGER watch_truncate;
 ALTER TABLE eiot.sku ENABLE ALWAYS TRIGGER watch_update;
+ALTER TABLE eiot.entitlement ENABLE REPLICA TRIGGER watch_applied;
+ALTER TABLE eiot.monitoring_off ENABLE REPLICA TRIGGER watch_applied;
+ALTER TABLE eiot.tenant ENABLE REPLICA TRIGGER watch_applied;
+ALTER TABLE eiot.alert ENABLE REPLICA TRIGGER watch_applied;
 ALTER TABLE eiot.counting_rule ENABLE ALWAYS TRIGGER watch_changed;
 
 -- ---- watching
@@ -704,6 +726,10 @@ BEGIN
   LOOP
     PERFORM eiot.make_watch_triggers(relation, new_watch);
   END LOOP;
+  -- PostgreSQL fires none of these for what a subscription applies, but triggers of rows, which partitions have from their root.
+  EXECUTE format('CREATE TRIGGER %I AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION eiot.watch_applied(%L)',
+                 'eiot_watch_applied_' || new_watch, inventory, new_watch);
+  EXECUTE format('ALTER TABLE %s ENABLE REPLICA TRIGGER %I', inventory, 'eiot_watch_applied_' || new_watch);
   PERFORM eiot.watch_shape(inventory);
   PERFORM eiot.recount(inventory);
   RETURN new_watch;
@@ -777,7 +803,13 @@ CREATE FUNCTION eiot.drop_watch_triggers(relation regclass) RETURNS void
 DECLARE
   made record;
 BEGIN
-  FOR made IN SELECT t.relation, t.trigger FROM eiot.watch_triggers(drop_watch_triggers.relation) t LOOP
+  FOR made IN
+    SELECT t.relation, t.trigger FROM eiot.watch_triggers(drop_watch_triggers.relation) t
+    UNION ALL
+    SELECT t.tgrelid::regclass, t.tgname
+      FROM pg_trigger t
+     WHERE t.tgrelid = drop_watch_triggers.relation AND t.tgfoid = 'eiot.watch_applied()'::regprocedure AND t.tgparentid = 0
+  LOOP
     EXECUTE format('DROP TRIGGER %I ON %s', made.trigger, made.relation);
   END LOOP;
   FOR made IN

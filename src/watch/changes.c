@@ -14,6 +14,7 @@
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "replication/logicalworker.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -26,6 +27,7 @@
 #include "coverage/counting.h"
 
 PG_FUNCTION_INFO_V1(eiot_watch_changed);
+PG_FUNCTION_INFO_V1(eiot_watch_applied);
 PG_FUNCTION_INFO_V1(eiot_watch_truncated);
 PG_FUNCTION_INFO_V1(eiot_tenant_changed);
 
@@ -313,6 +315,54 @@ eiot_watch_changed(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
+/*
+ * watch_applied(watch_id): AFTER INSERT, UPDATE or DELETE FOR EACH ROW
+ *
+ * The apply worker of a subscription fires triggers of rows alone.  Rows come one
+ * by one, and what subtransactions take back is not told, so the commit counts the
+ * tenants anew, but for heartbeats.  (The initial copy fires both kinds; that the
+ * other one has counted does no harm.)
+ */
+Datum
+eiot_watch_applied(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	Statement	statement = {0};
+	EState	   *estate = NULL;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || trigger->tg_trigger->tgnargs != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function eiot.watch_applied must be called by the trigger that eiot.watch() makes")));
+	if (!IsLogicalWorker())
+		return PointerGetDatum(NULL);
+
+	statement.table = watched_table(trigger->tg_relation);
+	statement.watch_id = strtoll(trigger->tg_trigger->tgargs[0], NULL, 10);
+	if (statement.table->count_key != NULL)
+	{
+		estate = CreateExecutorState();
+		statement.econtext = GetPerTupleExprContext(estate);
+		statement.count_key = ExecPrepareExpr((Expr *) statement.table->count_key, estate);
+	}
+	reset_statement(&statement);
+	count_row(&statement, trigger->tg_trigslot, TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? 1 : -1);
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		count_row(&statement, trigger->tg_newslot, 1);
+	for (TenantCount *tenant = statement.tenants; tenant != NULL; tenant = tenant->next_in_statement)
+	{
+		touch_count(tenant);
+		if (tenant->devices != 0 || tenant->counted != 0 || tenant->keys_moved != 0)
+			tenant->recount = true;
+	}
+	if (statement.ledger != NULL)
+		close_ledger(statement.ledger);
+	if (estate != NULL)
+		FreeExecutorState(estate);
+	return PointerGetDatum(NULL);
+}
+
 /* watch_truncated(watch_id): AFTER TRUNCATE FOR EACH STATEMENT */
 Datum
 eiot_watch_truncated(PG_FUNCTION_ARGS)
@@ -329,6 +379,16 @@ eiot_watch_truncated(PG_FUNCTION_ARGS)
 }
 
 static void
+touch_row(TupleTableSlot *slot, AttrNumber column)
+{
+	bool		isnull;
+	Datum		tenant = slot_getattr(slot, column, &isnull);
+
+	if (!isnull)
+		touch_tenant(DatumGetUUIDP(tenant));
+}
+
+static void
 touch_rows(Tuplestorestate *rows, TupleTableSlot *slot, AttrNumber column)
 {
 	if (rows == NULL)
@@ -337,21 +397,18 @@ touch_rows(Tuplestorestate *rows, TupleTableSlot *slot, AttrNumber column)
 	tuplestore_rescan(rows);
 	while (tuplestore_gettupleslot(rows, true, false, slot))
 	{
-		bool		isnull;
-		Datum		tenant = slot_getattr(slot, column, &isnull);
-
 		CHECK_FOR_INTERRUPTS();
-		if (!isnull)
-			touch_tenant(DatumGetUUIDP(tenant));
+		touch_row(slot, column);
 	}
 	ExecClearTuple(slot);
 }
 
 /*
  * tenant_changed(): AFTER any statement on a table of the extension's, FOR EACH
- * STATEMENT.  Without transition tables it concerns all tenants.  With argument
- * 'lock' it waits for the writers of watched inventories, and keeps others out:
- * the commit relies on what it knows of the rules; see commit.c.
+ * STATEMENT, and FOR EACH ROW that a subscription applies.  A statement without
+ * transition tables concerns all tenants.  With argument 'lock' it waits for the
+ * writers of watched inventories, and keeps others out: the commit relies on what
+ * it knows of the rules; see commit.c.
  */
 Datum
 eiot_tenant_changed(PG_FUNCTION_ARGS)
@@ -360,18 +417,18 @@ eiot_tenant_changed(PG_FUNCTION_ARGS)
 	TupleTableSlot *slot;
 	AttrNumber	column;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function eiot.tenant_changed must be called by a trigger after each statement")));
+				 errmsg("function eiot.tenant_changed must be called by a trigger that fires after each statement or row")));
 
 	if (trigger->tg_trigger->tgnargs > 0)
 	{
 		CacheInvalidateRelcache(trigger->tg_relation);
 		lock_watched_inventories();
 	}
-	if (trigger->tg_newtable == NULL && trigger->tg_oldtable == NULL)
+	if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) &&
+		trigger->tg_newtable == NULL && trigger->tg_oldtable == NULL)
 	{
 		touch_everything();
 		return PointerGetDatum(NULL);
@@ -382,6 +439,13 @@ eiot_tenant_changed(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("table \"%s\" has no column tenant_id",
 						RelationGetRelationName(trigger->tg_relation))));
+	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+	{
+		touch_row(trigger->tg_trigslot, column);
+		if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+			touch_row(trigger->tg_newslot, column);
+		return PointerGetDatum(NULL);
+	}
 	slot = MakeSingleTupleTableSlot(RelationGetDescr(trigger->tg_relation), &TTSOpsMinimalTuple);
 	touch_rows(trigger->tg_oldtable, slot, column);
 	touch_rows(trigger->tg_newtable, slot, column);

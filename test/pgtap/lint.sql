@@ -156,7 +156,7 @@ PREPARE unsafe AS VALUES
   ('begin_step'), ('switch_on'), ('open_entitlement'), ('hold_entitlement'), ('replace_entitlement'),   -- write
   ('start_trial'), ('purchase'), ('change_units'), ('change_billing'), ('assign_units'),  -- write
   ('turn_on'), ('turn_off'), ('cancel_legacy_plan'), ('purge_devices'),                 -- write
-  ('watch_changed'), ('watch_truncated'), ('tenant_changed'), ('refresh'), ('recount'),  -- write, or have the commit write
+  ('watch_changed'), ('watch_truncated'), ('watch_applied'), ('tenant_changed'), ('refresh'), ('recount'),  -- write, or have the commit write
   ('watch_dropped'),             -- has the commit write
   ('watch'), ('watch_as'), ('unwatch'), ('make_watch_triggers'), ('drop_watch_triggers'), ('watch_ddl'),   -- make and drop triggers
   ('set_alert');                 -- writes
@@ -264,7 +264,7 @@ SELECT is_empty($$
   SELECT r.signature FROM routine r
    WHERE NOT has_function_privilege('public', r.oid, 'EXECUTE')
      -- who puts these on a table writes to the counts of other tables
-     AND r.proname NOT IN ('watch_changed', 'watch_truncated')
+     AND r.proname NOT IN ('watch_changed', 'watch_truncated', 'watch_applied')
    ORDER BY 1
 $$, 'PUBLIC may call every function, those that support aggregates among them: a distributed plan calls these by name');
 
