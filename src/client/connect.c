@@ -263,8 +263,8 @@ server_message(const PGresult *result)
 	const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
 	const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
 
-	/* the program's own setting, under which times are read in one way alone */
-	if (hint != NULL && strstr(hint, "\"datestyle\"") != NULL)
+	/* the program's own setting, under which times are read in one way alone; written so since 18 */
+	if (hint != NULL && (strstr(hint, "\"datestyle\"") != NULL || strstr(hint, "\"DateStyle\"") != NULL))
 		hint = "Times are written as 2026-08-12 or 2026-08-12T15:00:00Z.";
 	/* libpq's own, as of a lost connection */
 	if (primary == NULL)

@@ -123,6 +123,7 @@ close_ledger(Ledger *ledger)
 typedef struct LedgerRow
 {
 	Buffer		buffer;
+	ItemPointerData root;		/* where its index entry leads, and its versions in that page begin */
 	HeapTupleData tuple;
 	Datum		values[LIVE_MAX_COLUMNS];
 	bool		nulls[LIVE_MAX_COLUMNS];
@@ -207,7 +208,10 @@ next_in_ledger(LedgerScan *scan)
 	{
 		tuple = judge_next(scan);
 		if (tuple != NULL)
+		{
+			row->root = tuple->t_self;
 			heap_deform_tuple(tuple, RelationGetDescr(scan->heap), row->values, row->nulls);
+		}
 		return tuple;
 	}
 	while ((tid = index_getnext_tid(scan->scan, ForwardScanDirection)) != NULL)
@@ -216,6 +220,7 @@ next_in_ledger(LedgerScan *scan)
 		bool		found;
 		bool		all_dead;
 
+		row->root = *tid;
 		row->buffer = ReleaseAndReadBuffer(row->buffer, scan->heap, ItemPointerGetBlockNumber(&at));
 		if (PageGetHeapFreeSpace(BufferGetPage(row->buffer)) < BLCKSZ / 4)
 			heap_page_prune_opt(scan->heap, row->buffer);
@@ -256,20 +261,31 @@ has_block(Relation heap, BlockNumber block)
 }
 
 /*
- * The version of a row that was found at a place before, without a look at the
- * index: false if there is none that the snapshot sees.  There may be another
- * row, so callers compare the key; if that is right so is the row, as no snapshot
+ * A row whose root was found before, without a look at the index: false if none
+ * of the versions there is one that the snapshot sees.  It may be another row by
+ * now, so callers compare the key; if that is right so is the row, as no snapshot
  * sees two of one key.
  */
 static bool
-fetch_row(LedgerRow *row, Relation heap, ItemPointer at, Snapshot snapshot)
+fetch_row(LedgerRow *row, Relation heap, ItemPointer root, Snapshot snapshot)
 {
-	if (!ItemPointerIsValid(at) || IsolationIsSerializable() ||
-		!has_block(heap, ItemPointerGetBlockNumber(at)))
+	ItemPointerData at = *root;
+	bool		found;
+
+	if (!ItemPointerIsValid(root) || IsolationIsSerializable() ||
+		!has_block(heap, ItemPointerGetBlockNumber(root)))
 		return false;
-	row->tuple.t_self = *at;
-	if (!heap_fetch(heap, snapshot, &row->tuple, &row->buffer, false))
+	row->root = *root;
+	row->buffer = ReadBuffer(heap, ItemPointerGetBlockNumber(root));
+	LockBuffer(row->buffer, BUFFER_LOCK_SHARE);
+	found = heap_hot_search_buffer(&at, heap, row->buffer, snapshot, &row->tuple, NULL, true);
+	LockBuffer(row->buffer, BUFFER_LOCK_UNLOCK);
+	if (!found)
+	{
+		ReleaseBuffer(row->buffer);
 		return false;
+	}
+	row->tuple.t_self = at;
 	heap_deform_tuple(&row->tuple, RelationGetDescr(heap), row->values, row->nulls);
 	return true;
 }
@@ -369,16 +385,13 @@ read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapsho
 	}
 	if (!live->exists)
 	{
-		HeapTuple	tuple;
-
 		begin_ledger_scan(&scan, ledger->tenant, ledger->tenant_pkey, snapshot, tenant, NULL);
-		tuple = next_in_ledger(&scan);
-		live->exists = tuple != NULL;
+		live->exists = next_in_ledger(&scan) != NULL;
 		if (live->exists)
 		{
 			fill_tenant(&scan.row, live);
 			if (known != NULL)
-				known->tenant_row = tuple->t_self;
+				known->tenant_row = scan.row.root;
 		}
 		end_ledger_scan(&scan);
 	}
@@ -398,10 +411,8 @@ read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapsho
 	}
 	if (live->ncounts == 0)
 	{
-		HeapTuple	tuple;
-
 		begin_ledger_scan(&scan, ledger->count, ledger->count_pkey, snapshot, tenant, NULL);
-		while ((tuple = next_in_ledger(&scan)) != NULL)
+		while (next_in_ledger(&scan) != NULL)
 		{
 			int64		watch_id = DatumGetInt64(COLUMN(scan, LIVE_COUNT_WATCH));
 
@@ -410,7 +421,7 @@ read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapsho
 				continue;
 			add_count(live, &scan.row);
 			if (known != NULL && known->key.watch_id == watch_id)
-				known->count_row = tuple->t_self;
+				known->count_row = scan.row.root;
 		}
 		end_ledger_scan(&scan);
 	}
@@ -517,9 +528,12 @@ add_to_delta(Ledger *ledger, TenantCount *tenant, LedgerRow *row, HeapTuple old,
 	if (done)
 	{
 		/* Its index entry leads to the new version as well, if that lies in the same page. */
+		tenant->delta_row = row->root;
 		if (!HeapTupleIsHeapOnly(tuple))
+		{
 			insert_index_entry(ledger, tuple, values);
-		tenant->delta_row = tuple->t_self;
+			tenant->delta_row = tuple->t_self;
+		}
 	}
 	heap_freetuple(tuple);
 	return done;

@@ -67,7 +67,7 @@ typedef struct TenantCount
 	Interval	inactive_after;
 	TimestampTz active_since;
 
-	/* Where rows of it were: hints, which are compared with the key and may hold nothing. */
+	/* Where the index entries of its rows lead: hints, which are compared with the key and may hold nothing. */
 	ItemPointerData delta_row;	/* that of eiot.live_delta that this backend wrote last */
 	ItemPointerData tenant_row; /* of eiot.live_tenant */
 	ItemPointerData count_row;	/* of eiot.live_count */
