@@ -85,9 +85,12 @@ typedef SysCacheIdentifier SyscacheId;
 #endif
 
 /*
- * In 18 (seen in 18.6) a MERGE that inserts into a partitioned table and then
- * updates shows the inserted row to the triggers in place of the updated one.
+ * A MERGE that inserts into a partitioned table and then updates shows the
+ * inserted row to the triggers in place of the updated one: seen in 15.18 and
+ * 18.6, and no more in 15.20 and 17.12.  The server's minor version need not be
+ * that of the headers.
  */
-#define MERGE_MIXES_UP_ROWS (PG_VERSION_NUM >= 180000)
+#define MERGE_MIXES_UP_ROWS(version) \
+	((version) < 150020 || ((version) >= 160000 && (version) < 170012) || (version) >= 180000)
 
 #endif							/* EIOT_COMPAT_H */

@@ -15,6 +15,8 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "replication/logicalworker.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -44,6 +46,16 @@ static uint64 statement_number = 0;
  * but their tenants, which the commit then counts anew.
  */
 static uint64 updated_partitions = 0;
+
+static bool
+merge_mixes_up_rows(void)
+{
+	static int	version = 0;
+
+	if (unlikely(version == 0))
+		version = pg_strtoint32(GetConfigOption("server_version_num", false, false));
+	return MERGE_MIXES_UP_ROWS(version);
+}
 
 /* What this backend knows of a tenant; a new entry knows nothing. */
 TenantCount *
@@ -275,12 +287,12 @@ eiot_watch_changed(PG_FUNCTION_ARGS)
 		statement.count_key = ExecPrepareExpr((Expr *) statement.table->count_key, estate);
 	}
 
-	if (MERGE_MIXES_UP_ROWS && TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+	if (merge_mixes_up_rows() && TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		recount_tenants_of(updated_partitions);
 	count_changes(&statement, trigger, slot);
 	if (learn_again(&statement))
 		count_changes(&statement, trigger, slot);
-	if (MERGE_MIXES_UP_ROWS)
+	if (merge_mixes_up_rows())
 		updated_partitions =
 			TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
 			trigger->tg_relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? statement_number : 0;
