@@ -159,6 +159,11 @@ MERGE INTO live.split t USING (SELECT '11aa0000-0000-4000-8000-000000000001'::uu
  WHEN MATCHED THEN UPDATE SET last_seen = now() - interval '40 days'
  WHEN NOT MATCHED THEN INSERT (tenant_id, device_id, category, last_seen) VALUES (s.tenant_id, s.device_id, 'IoT', now());
 SELECT * FROM eiot.check_watch('live.split');
+MERGE INTO live.split t USING (SELECT '11aa0000-0000-4000-8000-000000000001'::uuid AS tenant_id, 'd' || i AS device_id FROM generate_series(0, 6) i ORDER BY i) s
+   ON t.tenant_id = s.tenant_id AND t.device_id = s.device_id
+ WHEN MATCHED THEN UPDATE SET last_seen = now() - interval '40 days'
+ WHEN NOT MATCHED THEN INSERT (tenant_id, device_id, category, last_seen) VALUES (s.tenant_id, s.device_id, 'IoT', now());
+SELECT * FROM eiot.check_watch('live.split');
 TABLE live.now;
 SELECT eiot.unwatch('live.split');
 DROP TABLE live.split CASCADE;
