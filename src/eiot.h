@@ -45,6 +45,9 @@ extern DeviceClass device_class_from_oid(Oid value);
 extern Oid	device_class_oid(DeviceClass device_class);
 extern Oid	count_reason_oid(CountReason reason);
 
+/* owner.c */
+extern Oid	relation_owner(Oid relid);
+
 /* Folds case and drops what spellings differ in; see eiot.c. */
 #define LABEL_SIZE 48
 extern bool fold_label(const text *label, char *folded);

@@ -15,7 +15,6 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
@@ -30,7 +29,6 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
@@ -221,10 +219,13 @@ differs(HeapTuple before, HeapTuple after, TupleDesc desc, const char *column)
 static void
 list_column(Changes *changes, HeapTuple before, HeapTuple after, TupleDesc desc, const char *column)
 {
-	if (!differs(before, after, desc, column))
+	char	   *was = column_json(before, desc, column);
+	char	   *is = column_json(after, desc, column);
+
+	if (strcmp(was, is) == 0)
 		return;
-	append_member(changes->before, column, column_json(before, desc, column));
-	append_member(changes->after, column, column_json(after, desc, column));
+	append_member(changes->before, column, was);
+	append_member(changes->after, column, is);
 }
 
 /* Nobody is seen earlier than before, but by a hand that wants a device to fall silent. */
@@ -361,16 +362,12 @@ static Oid
 owner_of_audit(void)
 {
 	Oid			relid = get_relname_relid("audit", get_namespace_oid("eiot", false));
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			owner;
 
-	if (!HeapTupleIsValid(tuple))
+	if (!OidIsValid(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation \"%s\" does not exist", "eiot.audit")));
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return owner;
+	return relation_owner(relid);
 }
 
 static Datum

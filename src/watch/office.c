@@ -6,11 +6,9 @@
 #include "office.h"
 
 #include "access/xact.h"
-#include "catalog/pg_class.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
 /* Do units in the grace period cover devices?  Until leave_office(). */
 void
@@ -24,14 +22,7 @@ set_count_warning_units(bool on)
 void
 enter_office(Office *office)
 {
-	const LiveRelations *live = live_relations(false);
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(live->tenant));
-	Oid			owner;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", live->tenant);
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
+	Oid			owner = relation_owner(live_relations(false)->tenant);
 
 	GetUserIdAndSecContext(&office->user, &office->security_context);
 	SetUserIdAndSecContext(owner, office->security_context | SECURITY_LOCAL_USERID_CHANGE);

@@ -73,11 +73,7 @@ for my $round (1 .. ($ENV{EIOT_LONG} ? 5 : 2))
 my $replay = replay($node, 'd');
 note("$replay->{transactions} transactions, $replay->{crossings} crossings");
 cmp_ok($replay->{crossings}, '>', 100, 'tenants crossed their limits');
-my @differences = @{ $replay->{differences} };
-is(join("\n", @differences[ 0 .. ($#differences < 9 ? $#differences : 9) ]), '', 'each is flagged where it happens, and once');
-is($node->safe_psql('d', q{
-		SELECT c.tenant_id, c.counted, c.capacity, l.flagged FROM eiot.tenant_coverage c JOIN eiot.live_tenant l USING (tenant_id) ORDER BY 1}),
-	$replay->{state}, 'counts, capacities and flags at the end are those of the replay');
+is_replayed($node, 'd', $replay);
 is($node->safe_psql('d', "SELECT count(*) FROM (VALUES ('asset.device'::regclass), ('asset.split')) i(inventory), eiot.check_watch(i.inventory)"),
 	'0', 'and those of a recount');
 is("@notified", join(' ', grep { $_ <= $notified_until } @{ $replay->{events} }), 'each is notified once, in the order of the commits');

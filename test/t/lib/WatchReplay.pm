@@ -11,7 +11,7 @@ use Exporter 'import';
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(replay_settings replay_from_here replay);
+our @EXPORT = qw(replay_settings replay_from_here replay is_replayed);
 
 use constant SLOT => 'replay';
 
@@ -176,6 +176,18 @@ sub replay
 	unlink $file;
 	$result{state} = join "\n", map { join '|', $_, @{ $state{$_} }{qw(counted capacity)}, $flagged{$_} ? 't' : 'f' } sort keys %state;
 	return \%result;
+}
+
+# Compares what the extension kept and flagged with the replay.
+sub is_replayed
+{
+	my ($node, $db, $replay) = @_;
+	my @differences = @{ $replay->{differences} };
+	is(join("\n", @differences[ 0 .. ($#differences < 9 ? $#differences : 9) ]), '', 'each is flagged where it happens, and once');
+	is($node->safe_psql($db, q{
+			SELECT c.tenant_id, c.counted, c.capacity, l.flagged FROM eiot.tenant_coverage c JOIN eiot.live_tenant l USING (tenant_id) ORDER BY 1}),
+		$replay->{state}, 'counts, capacities and flags at the end are those of the replay');
+	return;
 }
 
 1;
