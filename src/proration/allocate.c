@@ -41,6 +41,7 @@ typedef struct Weights
 typedef struct Allocation
 {
 	bool		computed;
+	bool		agreed;			/* no row can state another total or scale */
 	bool		nothing;		/* total or scale is null */
 	bool		of_weights;		/* the total is theirs */
 	bool		negative;
@@ -375,6 +376,18 @@ get_statement(FunctionCallInfo fcinfo, Datum *total, int *scale, bool *isnull)
 	*isnull = *isnull || total_isnull;
 }
 
+/* Constants and parameters are the same in each row. */
+static bool
+statement_is_constant(FunctionCallInfo fcinfo)
+{
+	for (int arg = ARG_TOTAL; arg < PG_NARGS(); arg++)
+	{
+		if (!get_fn_expr_arg_stable(fcinfo->flinfo, arg))
+			return false;
+	}
+	return true;
+}
+
 /* The scale is set, and so is nrows; total is ignored where it is that of the weights. */
 static void
 allocate(Allocation *allocation, const Weights *weights, Datum total, MemoryContext context)
@@ -468,9 +481,10 @@ eiot_allocate(PG_FUNCTION_ARGS)
 	if (!allocation->computed)
 	{
 		allocate_partition(allocation, fcinfo, GetMemoryChunkContext(allocation));
+		allocation->agreed = statement_is_constant(fcinfo);
 		allocation->computed = true;
 	}
-	else
+	else if (!allocation->agreed)
 		check_agreement(allocation, fcinfo);
 	if (allocation->nothing)
 		PG_RETURN_NULL();

@@ -141,6 +141,7 @@ put_together(const Parts *parts, Decimal *decimal, bool *negative)
 static struct varlena *
 build_stored(Wide digits, bool negative, int scale)
 {
+	static const int missing[] = {1, 1000, 100, 10};
 	uint16		groups[2 * sizeof(Wide) / sizeof(uint16)];	/* the least first */
 	uint16		header;
 	int			ngroups = 0;
@@ -152,19 +153,15 @@ build_stored(Wide digits, bool negative, int scale)
 	char	   *p;
 
 	/* The last group of the fraction may have less than four digits. */
-	if (fraction > 0)
-	{
-		static const int powers[] = {10000, 10, 100, 1000};
-		int			power = powers[scale % BASE_DECIMALS];
-
-		groups[ngroups++] = (uint16) ((int) (digits % power) * (BASE / power));
-		digits /= power;
-	}
+	if (__builtin_mul_overflow(digits, missing[scale % BASE_DECIMALS], &digits))
+		return NULL;
 	/* Integers of that width are slow to divide. */
 	while (digits > PG_UINT64_MAX)
 	{
-		quick = (uint64) (digits % QUICK_LIMIT);
-		digits /= QUICK_LIMIT;
+		Wide		rest = digits / QUICK_LIMIT;
+
+		quick = (uint64) (digits - rest * QUICK_LIMIT);
+		digits = rest;
 		for (int i = 0; i < QUICK_DIGITS; i++, quick /= BASE)
 			groups[ngroups++] = (uint16) (quick % BASE);
 	}

@@ -29,6 +29,7 @@ VACUUM ANALYZE bench.line;
 VACUUM ANALYZE bench.span;
 VACUUM ANALYZE bench.instant;
 VACUUM ANALYZE bench.share;
+CHECKPOINT;
 SQL
 
 by_hand='SELECT sum(bench.prorate(price, units, s, e, ps, pe)) FROM bench.line'
@@ -63,7 +64,7 @@ fenced=$(adding_up "SELECT tenant, i, $by_hand_amount AS exact FROM bench.line O
 # OFFSET 0 has the amounts computed once, before they are sorted.
 amounts="SELECT tenant, i, eiot.allocate(amount, 2) OVER (PARTITION BY tenant) AS part
   FROM (SELECT tenant, i, eiot.prorate(price, units, used, cycle, 'day,at=total') AS amount FROM bench.span OFFSET 0) x"
-# A stored total by stored weights.
+# A stored total by stored weights: nothing to compute by hand but the shares, so the sort that both need weighs more.
 shares='SELECT tenant, i, CASE WHEN rank <= missing THEN floored + 0.01 ELSE floored END AS part
   FROM (SELECT tenant, i, floored, round(total, 2) * 100 - sum(floored) OVER (PARTITION BY tenant) * 100 AS missing,
                row_number() OVER (PARTITION BY tenant ORDER BY exact - floored DESC, i) AS rank
