@@ -89,5 +89,6 @@ sum() {
 compare 'prorate and allocate / amounts and two windows in SQL' '<=0.15' '' "$(sum "$amounts")" '' "$(sum "$two_windows")"
 compare '... with work_mem 256MB' '<=0.15' "SET work_mem = '256MB'" "$(sum "$amounts")" '' "$(sum "$two_windows")"
 compare '... / the SQL with amounts computed once (OFFSET 0)' - 'RESET work_mem' "$(sum "$amounts")" '' "$(sum "$fenced")"
+compare '... / lag() over the same window, which but reads the amounts' - '' "$(sum "$amounts")" '' "$(sum "${amounts/eiot.allocate(amount, 2)/lag(amount)}")"
 compare 'a stored total by stored weights / two windows in SQL' '<=0.15' '' "$(sum "$share")" '' "$(sum "$shares")"
-compare '... / row_number() over the same window, which is the sort' - '' "$(sum "$share")" '' "$(sum 'SELECT row_number() OVER (PARTITION BY tenant) AS part FROM bench.share')"
+compare '... / lag() over the same window, which but reads the weights' - '' "$(sum "$share")" '' "$(sum 'SELECT tenant, i, lag(weight) OVER (PARTITION BY tenant) AS part FROM bench.share')"
