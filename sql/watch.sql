@@ -716,10 +716,11 @@ BEGIN
     FROM eiot.counting_rule r
    WHERE COALESCE(upper(r.valid), 'infinity') > timezone('UTC', now())::date AND NOT isempty(r.valid)
       OR r.name IN (SELECT t.counting_rule FROM eiot.tenant t);
-  -- By time first: who writes a device that was just seen adds to the end, and who looks for those that fell silent
+  -- By time alone: who writes a device that was just seen adds to the end, and who looks for those that fell silent
   -- finds them side by side.
-  EXECUTE format('CREATE INDEX ON %s (%s) WHERE eiot.countable(%s, %L::bigint)',
-                 inventory, concat_ws(', ', quote_ident(last_seen), quote_ident(tenant_id)), count_key, countable);
+  EXECUTE format('CREATE INDEX ON %s (%s) %s WHERE eiot.countable(%s, %L::bigint)', inventory,
+                 quote_ident(COALESCE(last_seen, tenant_id)),
+                 CASE WHEN last_seen IS NOT NULL THEN format('INCLUDE (%I)', tenant_id) END, count_key, countable);
   -- The inventory comes last: eiot.watch_ddl looks after the partitions of those that have the triggers.
   FOR relation IN
     SELECT t.relid FROM (SELECT inventory AS relid UNION SELECT p.relid FROM pg_partition_tree(inventory) p) t ORDER BY t.relid = inventory

@@ -204,28 +204,30 @@ search_table(Relation rel, HTAB *tenants, SilentTenant *only, TimestampTz low, T
 	WatchedTable *table = watched_table(rel);
 	Relation	index = index_open(table->index, AccessShareLock);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	int			nkeys = only != NULL ? 3 : 2;
-	ScanKeyData keys[3];
+	ScanKeyData keys[2];
 	IndexScanDesc scan;
 
 	ScanKeyInit(&keys[0], 1, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE, TimestampTzGetDatum(low));
 	ScanKeyInit(&keys[1], 1, BTLessStrategyNumber, F_TIMESTAMPTZ_LT, TimestampTzGetDatum(high));
-	if (only != NULL)
-		ScanKeyInit(&keys[2], 2, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(&only->tenant));
-	scan = eiot_index_beginscan(rel, index, GetActiveSnapshot(), nkeys);
+	scan = eiot_index_beginscan(rel, index, GetActiveSnapshot(), lengthof(keys));
 	scan->xs_want_itup = true;
-	index_rescan(scan, keys, nkeys, NULL, 0);
+	index_rescan(scan, keys, lengthof(keys), NULL, 0);
 	while (index_getnext_tid(scan, ForwardScanDirection) != NULL)
 	{
-		SilentTenant *tenant = only;
+		SilentTenant *tenant;
+		pg_uuid_t  *id;
 		TimestampTz last_seen;
 		bool		isnull;
 
 		CHECK_FOR_INTERRUPTS();
 		last_seen = DatumGetTimestampTz(index_getattr(scan->xs_itup, 1, scan->xs_itupdesc, &isnull));
-		if (tenant == NULL)
-			tenant = hash_search(tenants, DatumGetUUIDP(index_getattr(scan->xs_itup, 2, scan->xs_itupdesc, &isnull)),
-								 HASH_FIND, NULL);
+		id = DatumGetUUIDP(index_getattr(scan->xs_itup, 2, scan->xs_itupdesc, &isnull));
+		if (isnull)
+			continue;
+		if (only == NULL)
+			tenant = hash_search(tenants, id, HASH_FIND, NULL);
+		else
+			tenant = memcmp(&only->tenant, id, sizeof(pg_uuid_t)) == 0 ? only : NULL;
 		if (tenant == NULL || last_seen < tenant->since || last_seen >= Max(tenant->until, tenant->ahead) ||
 			(last_seen >= tenant->until && last_seen >= tenant->next) ||
 			!index_fetch_heap(scan, slot))

@@ -454,8 +454,8 @@ read_index(Relation rel, WatchedTable *table)
 
 			found = true;
 			table->index = RelationGetRelid(index);
-			table->tenant_column = form->indkey.values[form->indnkeyatts - 1];
-			table->last_seen_column = form->indnkeyatts > 1 ? form->indkey.values[0] : 0;
+			table->tenant_column = form->indkey.values[form->indnatts - 1];
+			table->last_seen_column = form->indnatts > 1 ? form->indkey.values[0] : 0;
 			table->countable_keys = DatumGetInt64(countable->constvalue);
 			if (IsA(count_key, Var))
 			{

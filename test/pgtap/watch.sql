@@ -205,6 +205,20 @@ SELECT throws_ok(format('SELECT * FROM eiot.silent_in_index(%s)', arguments), co
                ((SELECT min(watch_id) FROM asked) || $$, ARRAY[pg_temp.t(1)], '{4}', '{NULL}', '{today}', '{today}'$$, '22023'),
                ((SELECT min(watch_id) FROM asked) || $$, ARRAY[pg_temp.t(1)], '{{4}}', '{today}', '{today}', '{{today}}'$$, '22023')) v(arguments, code);
 SELECT is_empty(format('SELECT * FROM eiot.live_silent(%s, %L, %L, %L, %L, %L)', min(watch_id), '{}', '{}', '{}', '{}', '{}'), 'nobody asked about') FROM asked;
+-- A table of one's own may have devices of no tenant.
+SELECT eiot.watch('asset.own', 'owner', 'seen', count_key => 'key') \g /dev/null
+INSERT INTO asset.own (owner, seen, key)
+SELECT owner, 'yesterday', 2 FROM unnest(ARRAY[pg_temp.t(1), NULL, pg_temp.t(2), pg_temp.t(2), NULL]) owner;
+SELECT results_eq(format($$SELECT s.tenant_id, s.silent FROM eiot.silent_in_index(%s, %L, %L, %L, %L, %L) s ORDER BY 1$$, w.watch_id, tenants,
+                         array_fill(4, ARRAY[n]), array_fill('-infinity'::text, ARRAY[n]), array_fill('today'::text, ARRAY[n]),
+                         array_fill('today'::text, ARRAY[n])),
+                  format($$SELECT owner, count(*) FROM asset.own WHERE owner = ANY (%L) GROUP BY owner ORDER BY 1$$, tenants),
+                  format('silent devices of %s of the tenants, beside those of none', n))
+  FROM eiot.watched_inventory w
+ CROSS JOIN (VALUES (ARRAY[pg_temp.t(1), pg_temp.t(2)]), (ARRAY[pg_temp.t(2)])) v(tenants)
+ CROSS JOIN LATERAL cardinality(tenants) n
+ WHERE w.inventory = 'asset.own'::regclass;
+SELECT eiot.unwatch('asset.own') \g /dev/null
 -- Row by row for who may not see all.
 CREATE ROLE eiot_watch_test_reader;
 GRANT USAGE ON SCHEMA asset TO eiot_watch_test_reader;
