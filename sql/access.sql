@@ -507,12 +507,23 @@ COMMENT ON FUNCTION eiot.record_rows_of(regclass, integer, text[]) IS
 CREATE FUNCTION eiot.collect_decision() RETURNS trigger
   LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eiot_collect_decision';
 COMMENT ON FUNCTION eiot.collect_decision() IS
-  'Trigger of inventories, after UPDATE and DELETE, for each row: notes what changed for eiot.record_decisions, unless row_security is off';
+  'Trigger of inventories, for each row that was changed, deleted or moved into a partition: notes what changed for eiot.record_decisions, unless row_security is off';
+
+-- A row that moves to another partition is deleted and inserted, and is no row of a trigger for UPDATE.
+CREATE FUNCTION eiot.note_departure(inventory regclass) RETURNS boolean
+  LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eiot_note_departure';
+COMMENT ON FUNCTION eiot.note_departure(regclass) IS
+  'Condition of the trigger for deleted rows of a partitioned inventory: true, and noted for eiot.is_arrival; null of null';
+
+CREATE FUNCTION eiot.is_arrival(inventory regclass) RETURNS boolean
+  LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eiot_is_arrival';
+COMMENT ON FUNCTION eiot.is_arrival(regclass) IS
+  'Condition of the trigger for inserted rows of a partitioned inventory: has the same command just deleted a row of it, as an UPDATE does that moves one to another partition? null of null';
 
 CREATE FUNCTION eiot.record_decisions() RETURNS trigger
   LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eiot_record_decisions';
 COMMENT ON FUNCTION eiot.record_decisions() IS
-  'Trigger of inventories, after UPDATE and DELETE, for each statement: writes into eiot.audit what eiot.collect_decision noted, one entry for each tenant with the number of devices and the first thousand of them';
+  'Trigger of inventories, for each statement: writes into eiot.audit what eiot.collect_decision noted, one entry for each tenant with the number of devices and the first thousand of them';
 
 CREATE FUNCTION eiot.record_decisions_of(inventory regclass) RETURNS void
   LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 10000
@@ -521,6 +532,7 @@ CREATE FUNCTION eiot.record_decisions_of(inventory regclass) RETURNS void
 DECLARE
   columns text;
   condition text;
+  has_partitions CONSTANT boolean := EXISTS (SELECT FROM pg_class c WHERE c.oid = inventory AND c.relkind = 'p');
 BEGIN
   PERFORM eiot.check_inventory(inventory);
   SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum),
@@ -533,7 +545,8 @@ BEGIN
   columns := columns || ', last_seen';
   condition := condition || ' OR NEW.last_seen < OLD.last_seen OR OLD.last_seen IS NOT NULL AND NEW.last_seen IS NULL';
   EXECUTE format('CREATE TRIGGER collect_decision AFTER UPDATE OF %s ON %s FOR EACH ROW WHEN (%s) EXECUTE FUNCTION eiot.collect_decision()', columns, inventory, condition);
-  EXECUTE format('CREATE TRIGGER collect_deletion AFTER DELETE ON %s FOR EACH ROW EXECUTE FUNCTION eiot.collect_decision()', inventory);
+  EXECUTE format('CREATE TRIGGER collect_deletion AFTER DELETE ON %s FOR EACH ROW %s EXECUTE FUNCTION eiot.collect_decision()', inventory,
+                 CASE WHEN has_partitions THEN format('WHEN (eiot.note_departure(%L::regclass))', inventory) END);
   EXECUTE format('CREATE TRIGGER record_decisions AFTER UPDATE OF %s ON %s FOR EACH STATEMENT EXECUTE FUNCTION eiot.record_decisions()', columns, inventory);
   EXECUTE format('CREATE TRIGGER record_deletions AFTER DELETE ON %s FOR EACH STATEMENT EXECUTE FUNCTION eiot.record_decisions()', inventory);
   EXECUTE format('CREATE TRIGGER record_truncate AFTER TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION eiot.record_change()', inventory);
@@ -542,6 +555,12 @@ BEGIN
   EXECUTE format('COMMENT ON TRIGGER record_decisions ON %s IS %L', inventory, 'Changed decisions go to eiot.audit');
   EXECUTE format('COMMENT ON TRIGGER record_deletions ON %s IS %L', inventory, 'Deleted devices go to eiot.audit');
   EXECUTE format('COMMENT ON TRIGGER record_truncate ON %s IS %L', inventory, 'TRUNCATE goes to eiot.audit');
+  IF has_partitions THEN
+    EXECUTE format('CREATE TRIGGER collect_arrival AFTER INSERT ON %1$s FOR EACH ROW WHEN (eiot.is_arrival(%1$L::regclass)) EXECUTE FUNCTION eiot.collect_decision()', inventory);
+    EXECUTE format('CREATE TRIGGER record_arrivals AFTER INSERT ON %s FOR EACH STATEMENT EXECUTE FUNCTION eiot.record_decisions()', inventory);
+    EXECUTE format('COMMENT ON TRIGGER collect_arrival ON %s IS %L', inventory, 'Notes devices that come from another partition, for record_decisions and record_arrivals');
+    EXECUTE format('COMMENT ON TRIGGER record_arrivals ON %s IS %L', inventory, 'Devices that one statement deletes and inserts elsewhere go to eiot.audit');
+  END IF;
 END
 $$;
 COMMENT ON FUNCTION eiot.record_decisions_of(regclass) IS

@@ -33,6 +33,8 @@
 #include "utils/uuid.h"
 
 PG_FUNCTION_INFO_V1(eiot_collect_decision);
+PG_FUNCTION_INFO_V1(eiot_note_departure);
+PG_FUNCTION_INFO_V1(eiot_is_arrival);
 PG_FUNCTION_INFO_V1(eiot_record_decisions);
 
 /* Devices that are told one by one, of all tenants that a statement touches. */
@@ -68,6 +70,16 @@ typedef struct Changes
 	StringInfo	after;
 } Changes;
 
+/*
+ * A row that an UPDATE moves to another partition is deleted from one and inserted
+ * into the other right after that, and no trigger for UPDATE sees it.  The
+ * conditions of the triggers for rows are evaluated at those moments: that for
+ * DELETE notes here that a row went, that for INSERT asks whether one did.
+ */
+static Oid	departed_from = InvalidOid; /* the inventory */
+static TransactionId departed_in;
+static CommandId departed_by;
+
 static MemoryContext decisions_context = NULL;
 static HTAB *all_changes = NULL;
 static List *changes_in_order = NIL;
@@ -102,6 +114,7 @@ end_of_subtransaction(SubXactEvent event, SubTransactionId subid, SubTransaction
 	(void) arg;
 	if (event != SUBXACT_EVENT_ABORT_SUB)
 		return;
+	departed_from = InvalidOid;
 	foreach(cell, changes_in_order)
 	{
 		Changes    *changes = (Changes *) lfirst(cell);
@@ -114,20 +127,26 @@ end_of_subtransaction(SubXactEvent event, SubTransactionId subid, SubTransaction
 	}
 }
 
+static void
+listen_to_transactions(void)
+{
+	static bool listening = false;
+
+	if (likely(listening))
+		return;
+	RegisterXactCallback(end_of_transaction, NULL);
+	RegisterSubXactCallback(end_of_subtransaction, NULL);
+	listening = true;
+}
+
 static Changes *
 find_changes(Oid relid, char action, const pg_uuid_t *tenant)
 {
-	static bool listening = false;
 	ChangesKey	key;
 	Changes    *changes;
 	bool		found;
 
-	if (!listening)
-	{
-		RegisterXactCallback(end_of_transaction, NULL);
-		RegisterSubXactCallback(end_of_subtransaction, NULL);
-		listening = true;
-	}
+	listen_to_transactions();
 	if (decisions_context == NULL)
 	{
 		HASHCTL		control = {0};
@@ -325,7 +344,29 @@ same_tenant(HeapTuple one, HeapTuple other, TupleDesc desc)
 	return memcmp(DatumGetUUIDP(tenant_one), DatumGetUUIDP(tenant_other), UUID_LEN) == 0;
 }
 
-/* eiot.collect_decision(): trigger, after UPDATE and DELETE, for each row */
+/* eiot.note_departure(inventory): true; the condition of the trigger for deleted rows */
+Datum
+eiot_note_departure(PG_FUNCTION_ARGS)
+{
+	listen_to_transactions();
+	departed_from = PG_GETARG_OID(0);
+	departed_in = GetTopTransactionIdIfAny();
+	departed_by = GetCurrentCommandId(false);
+	PG_RETURN_BOOL(true);
+}
+
+/* eiot.is_arrival(inventory): has the command that inserts a row just deleted one? */
+Datum
+eiot_is_arrival(PG_FUNCTION_ARGS)
+{
+	bool		departed = departed_from == PG_GETARG_OID(0) && departed_by == GetCurrentCommandId(false) &&
+		departed_in == GetTopTransactionIdIfAny();
+
+	departed_from = InvalidOid;
+	PG_RETURN_BOOL(departed);
+}
+
+/* eiot.collect_decision(): trigger, after any change, for each row */
 Datum
 eiot_collect_decision(PG_FUNCTION_ARGS)
 {
@@ -334,11 +375,10 @@ eiot_collect_decision(PG_FUNCTION_ARGS)
 
 	if (!CALLED_AS_TRIGGER(fcinfo) ||
 		!TRIGGER_FIRED_AFTER(trigdata->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
-		TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
+		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" must be fired after an updated or deleted row by the trigger manager",
+				 errmsg("function \"%s\" must be fired after a row by the trigger manager",
 						"eiot.collect_decision")));
 
 	/* As in eiot.record_change(). */
@@ -346,7 +386,9 @@ eiot_collect_decision(PG_FUNCTION_ARGS)
 		PG_RETURN_POINTER(NULL);
 
 	rel = trigdata->tg_relation;
-	if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
+	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
+		collect(rel, 'i', NULL, trigdata->tg_trigtuple);
+	else if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
 		collect(rel, 'd', trigdata->tg_trigtuple, NULL);
 	else if (same_tenant(trigdata->tg_trigtuple, trigdata->tg_newtuple, RelationGetDescr(rel)))
 		collect(rel, 'u', trigdata->tg_trigtuple, trigdata->tg_newtuple);
@@ -400,7 +442,7 @@ write_entry(const Changes *changes, const char *who, const char *table)
 		elog(ERROR, "could not write into eiot.audit");
 }
 
-/* eiot.record_decisions(): trigger, after UPDATE and DELETE, for each statement */
+/* eiot.record_decisions(): trigger, after any change, for each statement */
 Datum
 eiot_record_decisions(PG_FUNCTION_ARGS)
 {

@@ -487,7 +487,20 @@ CREATE FUNCTION pg_temp.elsewhere(from_tenant uuid) RETURNS uuid LANGUAGE sql AS
      AND t.tenant_id > pg_temp.t(10) ORDER BY 1 LIMIT 1
 $$;
 UPDATE ac."de cided" SET tenant_id = pg_temp.elsewhere(pg_temp.t(2)) WHERE device_id = 'd7';
-SELECT results_eq('SELECT * FROM pg_temp.entries()', $$VALUES ('DELETE', pg_temp.t(2), '1', jsonb '{"d7": {}}', NULL::jsonb)$$, 'out of one partition into another it is told of the tenant that it leaves');
+SELECT results_eq('SELECT * FROM pg_temp.entries()',
+  $$VALUES ('DELETE', pg_temp.t(2), '1', jsonb '{"d7": {}}', NULL::jsonb),
+           ('INSERT', pg_temp.elsewhere(pg_temp.t(2)), '1', NULL, '{"d7": {}}')$$, 'out of one partition into another as well');
+INSERT INTO ac."de cided" (tenant_id, device_id) VALUES (pg_temp.t(1), 'new'), (pg_temp.elsewhere(pg_temp.t(1)), 'new');
+DELETE FROM ac."de cided" WHERE device_id = 'new' AND tenant_id = pg_temp.t(1);
+INSERT INTO ac."de cided" (tenant_id, device_id) VALUES (pg_temp.elsewhere(pg_temp.t(1)), 'newer');
+SELECT results_eq('SELECT * FROM pg_temp.entries()', $$VALUES ('DELETE', pg_temp.t(1), '1', jsonb '{"new": {}}', NULL::jsonb)$$, 'new devices are in no entry, also after others were deleted');
+WITH gone AS (DELETE FROM ac."de cided" WHERE device_id LIKE 'new%' RETURNING device_id, site)
+INSERT INTO ac."de cided" (tenant_id, device_id, site) SELECT pg_temp.t(1), device_id, 'moved' FROM gone;
+SELECT results_eq('SELECT * FROM pg_temp.entries()',
+  $$VALUES ('INSERT', pg_temp.t(1), '2', NULL::jsonb, jsonb '{"new": {"site": "moved"}, "newer": {"site": "moved"}}'),
+           ('DELETE', pg_temp.elsewhere(pg_temp.t(1)), '2', '{"new": {}, "newer": {}}', NULL)$$, 'what one statement deletes and inserts elsewhere');
+DELETE FROM ac."de cided" WHERE device_id LIKE 'new%';
+SELECT count(*) FROM pg_temp.entries() \g /dev/null
 
 -- Undone, within another, and from within.
 DO $$

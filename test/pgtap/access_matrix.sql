@@ -338,7 +338,7 @@ PREPARE open_to_all AS
 PREPARE reads_no_table AS
   VALUES ('access_to_all'), ('accessible_tenants'), ('access_rights'), -- what one may
          ('count_warning_units'),                                       -- a setting
-         ('limits_are_pending'),                                        -- what the transaction did
+         ('limits_are_pending'), ('note_departure'), ('is_arrival'),   -- what the transaction did
          ('device_info_problem'),                                       -- part of a body
          ('check_inventory'), ('coverage_views'), ('bi_views'), ('watch_shape'), ('watch_epoch'), ('watched_relation'), ('watch_triggers'), ('watch_index_serves'), -- catalogs
          ('step_bounds'),                                               -- instants

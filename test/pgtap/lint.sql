@@ -148,7 +148,7 @@ PREPARE unsafe AS VALUES
   ('limit_to_tenants'),          -- alters a table
   ('limit_to_managers_of_all'),  -- alters a table
   ('record_changes_of'), ('record_rows_of'), ('record_decisions_of'),   -- alter a table
-  ('record_change'), ('record_rows'), ('record_decisions'), ('collect_decision'),   -- triggers that write, or note what to
+  ('record_change'), ('record_rows'), ('record_decisions'), ('collect_decision'), ('note_departure'), ('is_arrival'),   -- triggers that write, or note what to
   ('set_access_rights'),         -- grants
   ('grant_access'),              -- grants
   ('revoke_access'),             -- revokes
