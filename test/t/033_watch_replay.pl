@@ -53,7 +53,7 @@ my $script = "$PostgreSQL::Test::Utils::tmp_check/single.sql";
 append_to_file($script, "\\set t random(1, $run->{tenants})\n\\set c random(1, 2)\n"
 	  . "INSERT INTO asset.device (tenant_id, device_id, category, last_seen) VALUES (asset.tenant(:t), 'c' || :client_id, (ARRAY['IoT', 'Network device'])[:c], now()) "
 	  . "ON CONFLICT (tenant_id, device_id) DO UPDATE SET category = EXCLUDED.category;\n");
-$node->command_ok([ 'pgbench', '-n', '-c', '8', '-j', '2', '-T', $ENV{EIOT_LONG} ? 20 : 3, '-f', $script, $node->connstr('d') ], 'single rows');
+$node->command_ok([ 'pgbench', '-n', '-c', '8', '-j', '2', '-t', $ENV{EIOT_LONG} ? 5000 : 500, '-f', $script, $node->connstr('d') ], 'single rows');
 
 $in .= "SELECT 1;\n\\echo heard all\n";
 $listener->pump until $heard =~ /heard all/;
