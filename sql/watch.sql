@@ -149,6 +149,17 @@ CREATE FUNCTION eiot.watch_changed() RETURNS trigger
 COMMENT ON FUNCTION eiot.watch_changed() IS
   'Trigger of watched inventories, after INSERT, UPDATE and DELETE: adds what changed to eiot.live_delta, and has the commit see to the flags. Argument: the watch';
 
+CREATE FUNCTION eiot.watch_row_changed() RETURNS trigger
+  LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eiot_watch_row_changed';
+COMMENT ON FUNCTION eiot.watch_row_changed() IS
+  'Trigger of watched inventories without partitions, after UPDATE, for each row that eiot.may_count_otherwise: collects it for eiot.watch_changed. Argument: the watch';
+
+CREATE FUNCTION eiot.may_count_otherwise(old_tenant uuid, new_tenant uuid, old_key smallint, new_key smallint,
+                                         old_seen timestamptz, new_seen timestamptz) RETURNS boolean
+  LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 1 AS 'MODULE_PATHNAME', 'eiot_may_count_otherwise';
+COMMENT ON FUNCTION eiot.may_count_otherwise(uuid, uuid, smallint, smallint, timestamptz, timestamptz) IS
+  'May a device count otherwise after an update than before, under any rule, until half a day from now or an eighth of the shortest time after which devices fall silent: false where tenant and count key are the same and it was seen lately, before and after. Null: no tenant, a key that does not count, never silent';
+
 CREATE FUNCTION eiot.watch_truncated() RETURNS trigger
   LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eiot_watch_truncated';
 COMMENT ON FUNCTION eiot.watch_truncated() IS
@@ -160,7 +171,7 @@ COMMENT ON FUNCTION eiot.watch_applied() IS
   'Trigger of watched inventories, after each row that a subscription applies: the commit counts its tenant anew, unless it was a heartbeat. Argument: the watch';
 
 -- Who puts these on a table writes to the counts of the watch that they name.
-REVOKE EXECUTE ON FUNCTION eiot.watch_changed(), eiot.watch_truncated(), eiot.watch_applied() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION eiot.watch_changed(), eiot.watch_row_changed(), eiot.watch_truncated(), eiot.watch_applied() FROM PUBLIC;
 
 CREATE FUNCTION eiot.tenant_changed() RETURNS trigger
   LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eiot_tenant_changed';
@@ -670,29 +681,34 @@ BEGIN
   SELECT t.tgrelid::regclass, t.tgname, rtrim(encode(t.tgargs, 'escape'), E'\\000')::bigint
     FROM pg_trigger t
    WHERE t.tgrelid IN (SELECT watch_triggers.inventory::oid UNION SELECT p.relid FROM pg_partition_tree(watch_triggers.inventory) p)
-     AND t.tgfoid IN ('eiot.watch_changed()'::regprocedure, 'eiot.watch_truncated()'::regprocedure)
+     AND t.tgfoid IN ('eiot.watch_changed()'::regprocedure, 'eiot.watch_row_changed()'::regprocedure, 'eiot.watch_truncated()'::regprocedure)
      AND t.tgnargs = 1;
 END
 $$;
 COMMENT ON FUNCTION eiot.watch_triggers(regclass) IS 'The triggers of eiot.watch on a table and its partitions; none of null';
 
-CREATE FUNCTION eiot.make_watch_triggers(relation regclass, watch_id bigint) RETURNS void
-  LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE COST 1000
+CREATE FUNCTION eiot.make_watch_triggers(relation regclass, watch_id bigint, row_condition text DEFAULT NULL) RETURNS void
+  LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 1000
   SET search_path = pg_catalog, pg_temp
   AS $$
 BEGIN
   EXECUTE format('CREATE TRIGGER eiot_watch_insert AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION eiot.watch_changed(%L)', relation, watch_id);
-  EXECUTE format('CREATE TRIGGER eiot_watch_update AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION eiot.watch_changed(%L)', relation, watch_id);
+  EXECUTE format('CREATE TRIGGER eiot_watch_update AFTER UPDATE ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION eiot.watch_changed(%L)', relation,
+                 CASE WHEN row_condition IS NULL THEN 'REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows' END, watch_id);
   EXECUTE format('CREATE TRIGGER eiot_watch_delete AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION eiot.watch_changed(%L)', relation, watch_id);
   EXECUTE format('CREATE TRIGGER eiot_watch_truncate AFTER TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION eiot.watch_truncated(%L)', relation, watch_id);
   -- Rows that come in with session_replication_role = replica are rows.
   EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER eiot_watch_insert, ENABLE ALWAYS TRIGGER eiot_watch_update, ENABLE ALWAYS TRIGGER eiot_watch_delete, ENABLE ALWAYS TRIGGER eiot_watch_truncate', relation);
+  IF row_condition IS NOT NULL THEN
+    EXECUTE format('CREATE TRIGGER eiot_watch_row AFTER UPDATE ON %s FOR EACH ROW WHEN (%s) EXECUTE FUNCTION eiot.watch_row_changed(%L)', relation, row_condition, watch_id);
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER eiot_watch_row', relation);
+  END IF;
 END
 $$;
-COMMENT ON FUNCTION eiot.make_watch_triggers(regclass, bigint) IS
-  'Puts the triggers of a watch on one table, the inventory or a partition of it; nothing of null';
+COMMENT ON FUNCTION eiot.make_watch_triggers(regclass, bigint, text) IS
+  'Puts the triggers of a watch on one table, the inventory or a partition of it. row_condition: which updated rows are looked at, of a table without partitions; null: all, as transition tables';
 
-CREATE FUNCTION eiot.watch_as(inventory regclass, tenant_id name, last_seen name, count_key text) RETURNS bigint
+CREATE FUNCTION eiot.watch_as(inventory regclass, tenant_id name, last_seen name, count_key text, old_key text, new_key text) RETURNS bigint
   LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100000
   SET search_path = pg_catalog, pg_temp
   AS $$
@@ -700,6 +716,9 @@ DECLARE
   new_watch bigint;
   countable bigint;
   relation regclass;
+  has_partitions CONSTANT boolean := EXISTS (SELECT FROM pg_class c WHERE c.oid = inventory AND c.relkind = 'p');
+  row_condition CONSTANT text := format('eiot.may_count_otherwise(OLD.%1$I, NEW.%1$I, %2$s, %3$s, %4$s, %5$s)', tenant_id, old_key, new_key,
+                                        COALESCE('OLD.' || quote_ident(last_seen), 'NULL'), COALESCE('NEW.' || quote_ident(last_seen), 'NULL'));
 BEGIN
   -- Nobody writes while it is counted.
   EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', inventory);
@@ -725,7 +744,7 @@ BEGIN
   FOR relation IN
     SELECT t.relid FROM (SELECT inventory AS relid UNION SELECT p.relid FROM pg_partition_tree(inventory) p) t ORDER BY t.relid = inventory
   LOOP
-    PERFORM eiot.make_watch_triggers(relation, new_watch);
+    PERFORM eiot.make_watch_triggers(relation, new_watch, CASE WHEN NOT has_partitions THEN row_condition END);
   END LOOP;
   -- PostgreSQL fires none of these for what a subscription applies, but triggers of rows, which partitions have from their root.
   EXECUTE format('CREATE TRIGGER %I AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION eiot.watch_applied(%L)',
@@ -736,8 +755,8 @@ BEGIN
   RETURN new_watch;
 END
 $$;
-COMMENT ON FUNCTION eiot.watch_as(regclass, name, name, text) IS
-  'Makes the index and the triggers of a watch, the count key given as SQL; what both forms of eiot.watch share. 42710 where the table is watched';
+COMMENT ON FUNCTION eiot.watch_as(regclass, name, name, text, text, text) IS
+  'Makes the index and the triggers of a watch, the count key given as SQL, of a row and of OLD and NEW; what both forms of eiot.watch share. 42710 where the table is watched';
 
 CREATE FUNCTION eiot.watch(inventory regclass) RETURNS void
   LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100000
@@ -746,7 +765,7 @@ CREATE FUNCTION eiot.watch(inventory regclass) RETURNS void
 BEGIN
   PERFORM eiot.check_watchable(inventory);
   PERFORM eiot.check_inventory(inventory);
-  PERFORM eiot.watch_as(inventory, 'tenant_id', 'last_seen', 'count_key');
+  PERFORM eiot.watch_as(inventory, 'tenant_id', 'last_seen', 'count_key', 'OLD.count_key', 'NEW.count_key');
 END
 $$;
 COMMENT ON FUNCTION eiot.watch(regclass) IS
@@ -761,6 +780,7 @@ CREATE FUNCTION eiot.watch(inventory regclass, tenant_id name, last_seen name, c
   AS $$
 DECLARE
   used record;
+  keys text[];
 BEGIN
   PERFORM eiot.check_watchable(inventory);
   IF tenant_id IS NULL OR (class IS NULL) = (count_key IS NULL) THEN
@@ -786,12 +806,15 @@ BEGIN
               HINT = 'Add a generated column of that type.';
     END IF;
   END LOOP;
-  PERFORM eiot.watch_as(inventory, tenant_id, last_seen,
-    COALESCE(quote_ident(count_key),
-             format('eiot.count_key(%s, %s, %s, %s, %s, %s)', quote_ident(class),
-                    COALESCE(quote_ident(onboarding_status), 'NULL'), COALESCE(quote_ident(merged_into), 'NULL'),
-                    COALESCE(quote_ident(excluded), 'NULL'), COALESCE(quote_ident(transient), 'NULL'),
-                    COALESCE(quote_ident(ip), 'NULL'))));
+  SELECT array_agg(COALESCE(c.of_row || quote_ident(count_key),
+                            format('eiot.count_key(%s, %s, %s, %s, %s, %s)', c.of_row || quote_ident(class),
+                                   COALESCE(c.of_row || quote_ident(onboarding_status), 'NULL'), COALESCE(c.of_row || quote_ident(merged_into), 'NULL'),
+                                   COALESCE(c.of_row || quote_ident(excluded), 'NULL'), COALESCE(c.of_row || quote_ident(transient), 'NULL'),
+                                   COALESCE(c.of_row || quote_ident(ip), 'NULL')))
+                   ORDER BY c.n)
+    INTO keys
+    FROM unnest('{"",OLD.,NEW.}'::text[]) WITH ORDINALITY c(of_row, n);
+  PERFORM eiot.watch_as(inventory, tenant_id, last_seen, keys[1], keys[2], keys[3]);
 END
 $$;
 COMMENT ON FUNCTION eiot.watch(regclass, name, name, name, name, name, name, name, name, name) IS

@@ -6,10 +6,17 @@
  * tenant's devices were last counted for (active_since), so that a heartbeat of
  * a device that counts adds nothing and writes nothing.  What time alone changes
  * is found by whoever reads; see commit.c.
+ *
+ * What a statement inserts and deletes, and what it does to a partitioned table,
+ * comes in transition tables.  An UPDATE of any other table has none: copying
+ * each row twice is most of what watching would cost a heartbeat.  A trigger for
+ * rows collects those that may count otherwise than before, which its condition
+ * tells, and the trigger for the statement counts them.
  */
 #include "watch.h"
 
 #include "access/table.h"
+#include "access/twophase.h"
 #include "access/xact.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -29,6 +36,8 @@
 #include "coverage/counting.h"
 
 PG_FUNCTION_INFO_V1(eiot_watch_changed);
+PG_FUNCTION_INFO_V1(eiot_watch_row_changed);
+PG_FUNCTION_INFO_V1(eiot_may_count_otherwise);
 PG_FUNCTION_INFO_V1(eiot_watch_applied);
 PG_FUNCTION_INFO_V1(eiot_watch_truncated);
 PG_FUNCTION_INFO_V1(eiot_tenant_changed);
@@ -150,37 +159,52 @@ tenant_of_row(Statement *statement, const pg_uuid_t *id)
 	return tenant;
 }
 
-static void
-count_row(Statement *statement, TupleTableSlot *slot, int sign)
+/* What of a row counting depends on. */
+typedef struct Device
 {
-	WatchedTable *table = statement->table;
-	TenantCount *tenant;
+	pg_uuid_t	tenant;
+	int16		key;
+	int8		sign;			/* 1: there is one more, -1: one less */
+	TimestampTz last_seen;
+} Device;
+
+/* False for a device of no tenant. */
+static bool
+read_device(const WatchedTable *table, ExprState *count_key, ExprContext *econtext, TupleTableSlot *slot,
+			Device *device)
+{
 	Datum		value;
 	bool		isnull;
-	int			key = -1;
-	TimestampTz last_seen = NEVER_SILENT;
 
 	value = slot_getattr(slot, table->tenant_column, &isnull);
 	if (isnull)
-		return;
-	tenant = tenant_of_row(statement, DatumGetUUIDP(value));
-
-	if (table->count_key == NULL)
+		return false;
+	device->tenant = *DatumGetUUIDP(value);
+	if (count_key == NULL)
 		value = slot_getattr(slot, table->count_key_column, &isnull);
 	else
 	{
-		statement->econtext->ecxt_scantuple = slot;
-		value = ExecEvalExprSwitchContext(statement->count_key, statement->econtext, &isnull);
-		ResetExprContext(statement->econtext);
+		econtext->ecxt_scantuple = slot;
+		value = ExecEvalExprSwitchContext(count_key, econtext, &isnull);
+		ResetExprContext(econtext);
 	}
-	if (!isnull)
-		key = DatumGetInt16(value);
+	device->key = isnull ? -1 : DatumGetInt16(value);
+	device->last_seen = NEVER_SILENT;
 	if (table->last_seen_column != 0)
 	{
 		value = slot_getattr(slot, table->last_seen_column, &isnull);
 		if (!isnull)
-			last_seen = DatumGetTimestampTz(value);
+			device->last_seen = DatumGetTimestampTz(value);
 	}
+	return true;
+}
+
+static void
+count_device(Statement *statement, const Device *device, int sign)
+{
+	TenantCount *tenant = tenant_of_row(statement, &device->tenant);
+	TimestampTz last_seen = device->last_seen;
+	int			key = device->key;
 
 	tenant->devices += sign;
 	tenant->keys_moved += sign * (int64) (((uint64) key + 3) * UINT64CONST(0x9E3779B97F4A7C15) >> 8);
@@ -192,6 +216,15 @@ count_row(Statement *statement, TupleTableSlot *slot, int sign)
 	tenant->oldest_counted = Min(tenant->oldest_counted, last_seen);
 	if (sign > 0)
 		tenant->oldest_new = Min(tenant->oldest_new, last_seen);
+}
+
+static void
+count_row(Statement *statement, TupleTableSlot *slot, int sign)
+{
+	Device		device;
+
+	if (read_device(statement->table, statement->count_key, statement->econtext, slot, &device))
+		count_device(statement, &device, sign);
 }
 
 static void
@@ -209,6 +242,202 @@ count_rows(Statement *statement, Tuplestorestate *rows, TupleTableSlot *slot, in
 	}
 	ExecClearTuple(slot);
 }
+
+/* ---- rows that were updated */
+
+/*
+ * What a trigger for rows collected of a table, until the trigger for the
+ * statement comes, or that of another statement within this one.  What an aborted
+ * subtransaction collected has not happened.
+ */
+typedef struct UpdatedRows
+{
+	MemoryContext context;
+	Oid			relid;
+	SubTransactionId subid;
+	ExprState  *count_key;
+	ExprContext *econtext;
+	int64		ndevices;
+	int64		maxdevices;
+	Device	   *devices;
+	struct UpdatedRows *next;
+} UpdatedRows;
+
+static UpdatedRows *updated_rows = NULL;
+
+static void
+forget_updated_rows(XactEvent event, void *arg)
+{
+	(void) arg;
+	/* They lie in the transaction's memory. */
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		updated_rows = NULL;
+}
+
+static void
+forget_undone_rows(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
+{
+	UpdatedRows **link = &updated_rows;
+
+	(void) parent;
+	(void) arg;
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	while (*link != NULL)
+	{
+		UpdatedRows *rows = *link;
+
+		if (rows->subid >= subid)
+		{
+			*link = rows->next;
+			MemoryContextDelete(rows->context);
+		}
+		else
+			link = &rows->next;
+	}
+}
+
+static UpdatedRows *
+updated_rows_of(Relation rel, const WatchedTable *table)
+{
+	static bool listening = false;
+	Oid			relid = RelationGetRelid(rel);
+	SubTransactionId subid = GetCurrentSubTransactionId();
+	UpdatedRows *rows;
+	MemoryContext context;
+	MemoryContext old;
+
+	for (rows = updated_rows; rows != NULL; rows = rows->next)
+	{
+		if (rows->relid == relid && rows->subid == subid)
+			return rows;
+	}
+	if (!listening)
+	{
+		RegisterXactCallback(forget_updated_rows, NULL);
+		RegisterSubXactCallback(forget_undone_rows, NULL);
+		listening = true;
+	}
+	context = AllocSetContextCreate(TopTransactionContext, "updated rows", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	rows = palloc0(sizeof(UpdatedRows));
+	rows->context = context;
+	rows->relid = relid;
+	rows->subid = subid;
+	rows->maxdevices = 64;
+	rows->devices = palloc(sizeof(Device) * rows->maxdevices);
+	if (table->count_key != NULL)
+	{
+		EState	   *estate = CreateExecutorState();
+
+		rows->econtext = GetPerTupleExprContext(estate);
+		rows->count_key = ExecPrepareExpr((Expr *) table->count_key, estate);
+	}
+	MemoryContextSwitchTo(old);
+	rows->next = updated_rows;
+	updated_rows = rows;
+	return rows;
+}
+
+static void
+add_device(UpdatedRows *rows, const WatchedTable *table, TupleTableSlot *slot, int sign)
+{
+	Device	   *device;
+
+	if (rows->ndevices == rows->maxdevices)
+	{
+		rows->maxdevices *= 2;
+		rows->devices = repalloc_huge(rows->devices, sizeof(Device) * rows->maxdevices);
+	}
+	device = &rows->devices[rows->ndevices];
+	if (!read_device(table, rows->count_key, rows->econtext, slot, device))
+		return;
+	device->sign = sign;
+	rows->ndevices++;
+}
+
+/*
+ * Takes what was collected of a table, but for what a statement around this one
+ * did whose subtransaction may outlive ours.
+ */
+static UpdatedRows *
+take_updated_rows(Oid relid)
+{
+	UpdatedRows **link = &updated_rows;
+	UpdatedRows *taken = NULL;
+
+	while (*link != NULL)
+	{
+		UpdatedRows *rows = *link;
+
+		if (rows->relid == relid && rows->subid >= GetCurrentSubTransactionId())
+		{
+			*link = rows->next;
+			rows->next = taken;
+			taken = rows;
+		}
+		else
+			link = &rows->next;
+	}
+	return taken;
+}
+
+/* watch_row_changed(watch_id): AFTER UPDATE FOR EACH ROW WHEN may_count_otherwise(...) */
+Datum
+eiot_watch_row_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	const WatchedTable *table;
+	UpdatedRows *rows;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ||
+		trigger->tg_trigger->tgnargs != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function eiot.watch_row_changed must be called by the trigger that eiot.watch() makes")));
+	/* Nor does the trigger for the statement come there; see watch_applied. */
+	if (IsLogicalWorker())
+		return PointerGetDatum(NULL);
+
+	table = watched_table(trigger->tg_relation);
+	rows = updated_rows_of(trigger->tg_relation, table);
+	add_device(rows, table, trigger->tg_trigslot, -1);
+	add_device(rows, table, trigger->tg_newslot, 1);
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * may_count_otherwise(old_tenant, new_tenant, old_key, new_key, old_seen, new_seen)
+ *
+ * False for a heartbeat, as commit.c has it.  The commit sees that it comes soon
+ * enough after the statement.  A transaction that is prepared may last, and nobody
+ * knows before its end whether it will be.
+ */
+Datum
+eiot_may_count_otherwise(PG_FUNCTION_ARGS)
+{
+	static TimestampTz as_of = 0;
+	static TimestampTz lately;
+	TimestampTz now = GetCurrentStatementStartTimestamp();
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_BOOL(!PG_ARGISNULL(0) || !PG_ARGISNULL(1));
+	if (max_prepared_xacts > 0 ||
+		memcmp(PG_GETARG_UUID_P(0), PG_GETARG_UUID_P(1), sizeof(pg_uuid_t)) != 0 ||
+		PG_ARGISNULL(2) != PG_ARGISNULL(3) ||
+		(!PG_ARGISNULL(2) && PG_GETARG_INT16(2) != PG_GETARG_INT16(3)))
+		PG_RETURN_BOOL(true);
+	if (now != as_of || !inactivity_is_known())
+	{
+		lately = seen_lately(now);
+		as_of = now;
+	}
+	PG_RETURN_BOOL((!PG_ARGISNULL(4) && PG_GETARG_TIMESTAMPTZ(4) < lately) ||
+				   (!PG_ARGISNULL(5) && PG_GETARG_TIMESTAMPTZ(5) < lately));
+}
+
+/* ---- the statement */
 
 /*
  * The instant counted for is taken from what was read some time ago.  Where a
@@ -246,11 +475,25 @@ reset_statement(Statement *statement)
 }
 
 static void
-count_changes(Statement *statement, TriggerData *trigger, TupleTableSlot *slot)
+count_changes(Statement *statement, TriggerData *trigger, TupleTableSlot *slot, const UpdatedRows *updated)
 {
 	reset_statement(statement);
 	count_rows(statement, trigger->tg_oldtable, slot, -1);
 	count_rows(statement, trigger->tg_newtable, slot, 1);
+	for (; updated != NULL; updated = updated->next)
+	{
+		for (int64 i = 0; i < updated->ndevices; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			count_device(statement, &updated->devices[i], updated->devices[i].sign);
+		}
+	}
+}
+
+static bool
+is_empty(Tuplestorestate *rows)
+{
+	return rows == NULL || tuplestore_tuple_count(rows) == 0;
 }
 
 /*
@@ -263,22 +506,28 @@ eiot_watch_changed(PG_FUNCTION_ARGS)
 	Statement	statement = {0};
 	TupleTableSlot *slot;
 	EState	   *estate = NULL;
+	UpdatedRows *updated = NULL;
 	bool		wrote = false;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
 		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) || trigger->tg_trigger->tgnargs != 1 ||
-		(trigger->tg_newtable == NULL && trigger->tg_oldtable == NULL))
+		(trigger->tg_newtable == NULL && trigger->tg_oldtable == NULL &&
+		 !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event)))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function eiot.watch_changed must be called by the triggers that eiot.watch() makes")));
 
+	statement.watch_id = strtoll(trigger->tg_trigger->tgargs[0], NULL, 10);
+	if (trigger->tg_newtable == NULL && trigger->tg_oldtable == NULL)
+	{
+		touch_heartbeats(statement.watch_id);
+		updated = take_updated_rows(RelationGetRelid(trigger->tg_relation));
+	}
 	/* Most triggers of an upsert have nothing to see. */
-	if ((trigger->tg_newtable == NULL || tuplestore_tuple_count(trigger->tg_newtable) == 0) &&
-		(trigger->tg_oldtable == NULL || tuplestore_tuple_count(trigger->tg_oldtable) == 0))
+	if (updated == NULL && is_empty(trigger->tg_newtable) && is_empty(trigger->tg_oldtable))
 		return PointerGetDatum(NULL);
 
 	statement.table = watched_table(trigger->tg_relation);
-	statement.watch_id = strtoll(trigger->tg_trigger->tgargs[0], NULL, 10);
 	slot = MakeSingleTupleTableSlot(RelationGetDescr(trigger->tg_relation), &TTSOpsMinimalTuple);
 	if (statement.table->count_key != NULL)
 	{
@@ -289,9 +538,9 @@ eiot_watch_changed(PG_FUNCTION_ARGS)
 
 	if (merge_mixes_up_rows() && TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		recount_tenants_of(updated_partitions);
-	count_changes(&statement, trigger, slot);
+	count_changes(&statement, trigger, slot, updated);
 	if (learn_again(&statement))
-		count_changes(&statement, trigger, slot);
+		count_changes(&statement, trigger, slot, updated);
 	if (merge_mixes_up_rows())
 		updated_partitions =
 			TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
@@ -321,6 +570,13 @@ eiot_watch_changed(PG_FUNCTION_ARGS)
 	if (estate != NULL)
 		FreeExecutorState(estate);
 	ExecDropSingleTupleTableSlot(slot);
+	while (updated != NULL)
+	{
+		UpdatedRows *next = updated->next;
+
+		MemoryContextDelete(updated->context);
+		updated = next;
+	}
 	/* What follows in this transaction reads the counts as they are now. */
 	if (wrote)
 		CommandCounterIncrement();

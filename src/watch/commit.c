@@ -34,7 +34,10 @@
  * the cut-off by the shortest inactive_after of all rules, and by a margin (a day
  * or a quarter of inactive_after) more, which is how long the commit may take from
  * here to its end.  "Oldest" never lies beyond that either, so they do not change
- * it.  Whoever changes the rules waits for all writers first.
+ * it.  Whoever changes the rules waits for all writers first.  An UPDATE without
+ * transition tables leaves out single rows like that, by the clock of its start
+ * (see changes.c).  Of those nothing is known here, so if half of the margin has
+ * passed since, the inventory is counted anew.
  *
  * Flags.  A tenant's flag is raised when its count in all inventories exceeds
  * raise_above, cleared when it is clear_at or less.  A transaction that holds the
@@ -114,6 +117,8 @@ static int	ntouched_tenants = 0;
 static int	maxtouched_tenants = 0;
 static bool touched_everything = false;
 static List *touched_watches = NIL; /* of pointers to int64 */
+static List *heartbeat_watches = NIL;	/* of pointers to int64, in the transaction's memory */
+static TimestampTz first_heartbeat;
 static bool refresh_wanted = false;
 static TimestampTz refresh_as_of;	/* 0: the present */
 
@@ -161,6 +166,7 @@ forget_transaction(void)
 	touched_counts = NULL;
 	ntouched_tenants = 0;
 	touched_everything = false;
+	heartbeat_watches = NIL;
 	refresh_wanted = false;
 	if (touched_watches != NIL)
 	{
@@ -250,6 +256,31 @@ touch_everything(void)
 {
 	listen_to_transactions();
 	touched_everything = true;
+}
+
+/* A statement may have left out heartbeats. */
+void
+touch_heartbeats(int64 watch_id)
+{
+	MemoryContext old;
+	int64	   *copy;
+	ListCell   *lc;
+
+	if (max_prepared_xacts > 0)
+		return;
+	listen_to_transactions();
+	if (heartbeat_watches == NIL)
+		first_heartbeat = GetCurrentStatementStartTimestamp();
+	foreach(lc, heartbeat_watches)
+	{
+		if (*(int64 *) lfirst(lc) == watch_id)
+			return;
+	}
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	copy = palloc(sizeof(int64));
+	*copy = watch_id;
+	heartbeat_watches = lappend(heartbeat_watches, copy);
+	MemoryContextSwitchTo(old);
 }
 
 /* The commit sees to what is due, or to everybody if it is to decide for another instant. */
@@ -498,7 +529,7 @@ is_heartbeat(const TenantCount *change, TimestampTz lately)
 	return change->still && change->xact_oldest_row >= lately;
 }
 
-static TimestampTz
+TimestampTz
 seen_lately(TimestampTz now)
 {
 	Interval	shortest;
@@ -507,6 +538,20 @@ seen_lately(TimestampTz now)
 	if (!shortest_inactivity(&shortest) || !find_active_since(now, &shortest, &since))
 		return DT_NOBEGIN;
 	return look_again_at(since, &shortest);
+}
+
+/* Has the commit come so late that the heartbeats left out may be none any more? */
+static bool
+heartbeats_are_late(void)
+{
+	Interval	shortest;
+	TimestampTz since;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (heartbeat_watches == NIL || !shortest_inactivity(&shortest) ||
+		!find_active_since(now, &shortest, &since))
+		return false;
+	return now - first_heartbeat > (look_again_at(since, &shortest) - since) / 2;
 }
 
 static void
@@ -596,10 +641,13 @@ settle(bool preparing)
 	int			nitems = 0;
 	int			maxitems = 0;
 	TimestampTz lately;
-	bool		all_of_them = touched_everything || touched_watches != NIL;
+	bool		all_of_them;
 	bool		unknown_epoch;
+	bool		late = heartbeats_are_late();
+	ListCell   *lc;
 
-	if (likely(touched_counts == NULL && ntouched_tenants == 0 && !all_of_them && !refresh_wanted))
+	if (likely(touched_counts == NULL && ntouched_tenants == 0 && !touched_everything &&
+			   touched_watches == NIL && !refresh_wanted && !late))
 		return;
 	if (live_relations(true) == NULL)
 		return;
@@ -611,6 +659,13 @@ settle(bool preparing)
 	 */
 	if (!row_security && !refresh_wanted && (!anything_watched(&unknown_epoch) || unknown_epoch))
 		return;
+
+	if (late)
+	{
+		foreach(lc, heartbeat_watches)
+			touch_watch(*(int64 *) lfirst(lc));
+	}
+	all_of_them = touched_everything || touched_watches != NIL;
 
 	context = AllocSetContextCreate(TopTransactionContext, "live coverage", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);

@@ -147,6 +147,7 @@ extern int64 watch_epoch(Oid root);
 extern int64 epoch_of_watch(int64 watch_id);
 extern int64 only_watch(void);
 extern bool shortest_inactivity(Interval *inactive_after);
+extern bool inactivity_is_known(void);
 extern void lock_watched_inventories(void);
 extern void check_watched_inventories(bool recount_partitioned);
 extern bool try_lock_inventory(Oid root);
@@ -180,5 +181,7 @@ extern void touch_count(TenantCount *tenant);
 extern void touch_tenant(const pg_uuid_t *tenant);
 extern void touch_everything(void);
 extern void touch_watch(int64 watch_id);
+extern void touch_heartbeats(int64 watch_id);
+extern TimestampTz seen_lately(TimestampTz now);
 
 #endif							/* EIOT_WATCH_H */

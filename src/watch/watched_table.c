@@ -572,6 +572,13 @@ shortest_inactivity(Interval *inactive_after)
 	return shortest_exists;
 }
 
+/* Is what shortest_inactivity() said last still right? */
+bool
+inactivity_is_known(void)
+{
+	return shortest_known;
+}
+
 /* Waits for all writers of all watched inventories, and keeps others out until the transaction ends. */
 void
 lock_watched_inventories(void)

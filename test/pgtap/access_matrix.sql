@@ -341,7 +341,7 @@ PREPARE reads_no_table AS
          ('limits_are_pending'), ('note_departure'), ('is_arrival'),   -- what the transaction did
          ('device_info_problem'),                                       -- part of a body
          ('check_inventory'), ('coverage_views'), ('bi_views'), ('watch_shape'), ('watch_epoch'), ('watched_relation'), ('watch_triggers'), ('watch_index_serves'), -- catalogs
-         ('step_bounds'),                                               -- instants
+         ('step_bounds'), ('may_count_otherwise'),                     -- instants, and after how long devices fall silent under any rule
          ('offer'), ('svg_chart'),                                      -- text
          ('check_reduction'),                                           -- entitlements, of which none is asked for a null
          ('oui_vendor'), ('identify'), ('match_fingerprint');           -- vendors and fingerprints, of which nulls are asked

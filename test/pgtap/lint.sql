@@ -156,7 +156,7 @@ PREPARE unsafe AS VALUES
   ('begin_step'), ('switch_on'), ('open_entitlement'), ('hold_entitlement'), ('replace_entitlement'),   -- write
   ('start_trial'), ('purchase'), ('change_units'), ('change_billing'), ('assign_units'),  -- write
   ('turn_on'), ('turn_off'), ('cancel_legacy_plan'), ('purge_devices'),                 -- write
-  ('watch_changed'), ('watch_truncated'), ('watch_applied'), ('tenant_changed'), ('refresh'), ('recount'),  -- write, or have the commit write
+  ('watch_changed'), ('watch_row_changed'), ('watch_truncated'), ('watch_applied'), ('tenant_changed'), ('refresh'), ('recount'),  -- write, or have the commit write
   ('watch_dropped'),             -- has the commit write
   ('watch'), ('watch_as'), ('unwatch'), ('make_watch_triggers'), ('drop_watch_triggers'), ('watch_ddl'),   -- make and drop triggers
   ('set_alert');                 -- writes
@@ -264,7 +264,7 @@ SELECT is_empty($$
   SELECT r.signature FROM routine r
    WHERE NOT has_function_privilege('public', r.oid, 'EXECUTE')
      -- who puts these on a table writes to the counts of other tables
-     AND r.proname NOT IN ('watch_changed', 'watch_truncated', 'watch_applied')
+     AND r.proname NOT IN ('watch_changed', 'watch_row_changed', 'watch_truncated', 'watch_applied')
    ORDER BY 1
 $$, 'PUBLIC may call every function, those that support aggregates among them: a distributed plan calls these by name');
 
@@ -499,7 +499,7 @@ PREPARE injectable AS VALUES
   ('release_inventory'),       -- format() in a subquery
   ('limit_to_tenants'),        -- format() of constants, and a regclass
   ('set_access_rights'),       -- rights named in a constant, column names by quote_ident()
-  ('watch_as'),                -- the count key, which eiot.watch() makes; nobody gets other rights by it
+  ('watch_as'), ('make_watch_triggers'),   -- the count key, which eiot.watch() makes; nobody gets other rights by it
   ('live_measure'), ('live_silent'), ('check_watch'),   -- columns as eiot.watch_shape() quotes them
   ('import_device_info'),      -- format() with names out of a constant, and a regclass
   ('merge_staged_devices');    -- format() with names checked against a constant, and regclasses

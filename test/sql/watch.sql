@@ -142,9 +142,17 @@ ALTER TABLE live.thing RENAME seen TO last_active;
 DELETE FROM live.thing WHERE kind = 'iot' AND last_active IS NULL;
 TABLE live.now;
 ALTER TABLE live.thing DROP COLUMN kind;
+ALTER TABLE live.thing DROP COLUMN kind CASCADE;
 ALTER TABLE live.thing ALTER COLUMN last_active TYPE timestamp;
 SELECT * FROM eiot.check_watch('live.thing');
 DROP TABLE live.thing;
+-- One with partitions, whose columns no trigger's condition names.
+CREATE TABLE live.part (owner uuid, seen timestamptz, kind eiot.device_class) PARTITION BY HASH (owner);
+CREATE TABLE live.part_p0 PARTITION OF live.part FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+SELECT eiot.watch('live.part', 'owner', 'seen', 'kind');
+ALTER TABLE live.part DROP COLUMN kind;
+ALTER TABLE live.part ALTER COLUMN seen TYPE timestamp;
+DROP TABLE live.part;
 TABLE live.now;
 
 -- One MERGE that updates, deletes and inserts, over partitions.
