@@ -152,7 +152,7 @@ COMMENT ON FUNCTION eiot.watch_changed() IS
 CREATE FUNCTION eiot.watch_row_changed() RETURNS trigger
   LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eiot_watch_row_changed';
 COMMENT ON FUNCTION eiot.watch_row_changed() IS
-  'Trigger of watched inventories without partitions, after UPDATE, for each row that eiot.may_count_otherwise: collects it for eiot.watch_changed. Argument: the watch';
+  'Trigger of watched inventories without partitions, for each row that is inserted, deleted or updated so that eiot.may_count_otherwise: collects it for eiot.watch_changed. Argument: the watch';
 
 CREATE FUNCTION eiot.may_count_otherwise(old_tenant uuid, new_tenant uuid, old_key smallint, new_key smallint,
                                          old_seen timestamptz, new_seen timestamptz) RETURNS boolean
@@ -692,21 +692,24 @@ CREATE FUNCTION eiot.make_watch_triggers(relation regclass, watch_id bigint, row
   SET search_path = pg_catalog, pg_temp
   AS $$
 BEGIN
-  EXECUTE format('CREATE TRIGGER eiot_watch_insert AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION eiot.watch_changed(%L)', relation, watch_id);
+  EXECUTE format('CREATE TRIGGER eiot_watch_insert AFTER INSERT ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION eiot.watch_changed(%L)', relation,
+                 CASE WHEN row_condition IS NULL THEN 'REFERENCING NEW TABLE AS new_rows' END, watch_id);
   EXECUTE format('CREATE TRIGGER eiot_watch_update AFTER UPDATE ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION eiot.watch_changed(%L)', relation,
                  CASE WHEN row_condition IS NULL THEN 'REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows' END, watch_id);
-  EXECUTE format('CREATE TRIGGER eiot_watch_delete AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION eiot.watch_changed(%L)', relation, watch_id);
+  EXECUTE format('CREATE TRIGGER eiot_watch_delete AFTER DELETE ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION eiot.watch_changed(%L)', relation,
+                 CASE WHEN row_condition IS NULL THEN 'REFERENCING OLD TABLE AS old_rows' END, watch_id);
   EXECUTE format('CREATE TRIGGER eiot_watch_truncate AFTER TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION eiot.watch_truncated(%L)', relation, watch_id);
   -- Rows that come in with session_replication_role = replica are rows.
   EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER eiot_watch_insert, ENABLE ALWAYS TRIGGER eiot_watch_update, ENABLE ALWAYS TRIGGER eiot_watch_delete, ENABLE ALWAYS TRIGGER eiot_watch_truncate', relation);
   IF row_condition IS NOT NULL THEN
-    EXECUTE format('CREATE TRIGGER eiot_watch_row AFTER UPDATE ON %s FOR EACH ROW WHEN (%s) EXECUTE FUNCTION eiot.watch_row_changed(%L)', relation, row_condition, watch_id);
-    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER eiot_watch_row', relation);
+    EXECUTE format('CREATE TRIGGER eiot_watch_row AFTER INSERT OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION eiot.watch_row_changed(%L)', relation, watch_id);
+    EXECUTE format('CREATE TRIGGER eiot_watch_updated_row AFTER UPDATE ON %s FOR EACH ROW WHEN (%s) EXECUTE FUNCTION eiot.watch_row_changed(%L)', relation, row_condition, watch_id);
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER eiot_watch_row, ENABLE ALWAYS TRIGGER eiot_watch_updated_row', relation);
   END IF;
 END
 $$;
 COMMENT ON FUNCTION eiot.make_watch_triggers(regclass, bigint, text) IS
-  'Puts the triggers of a watch on one table, the inventory or a partition of it. row_condition: which updated rows are looked at, of a table without partitions; null: all, as transition tables';
+  'Puts the triggers of a watch on one table, the inventory or a partition of it. row_condition: which updated rows are collected, of a table without partitions; null: all rows come in transition tables';
 
 CREATE FUNCTION eiot.watch_as(inventory regclass, tenant_id name, last_seen name, count_key text, old_key text, new_key text) RETURNS bigint
   LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100000

@@ -7,11 +7,12 @@
  * a device that counts adds nothing and writes nothing.  What time alone changes
  * is found by whoever reads; see commit.c.
  *
- * What a statement inserts and deletes, and what it does to a partitioned table,
- * comes in transition tables.  An UPDATE of any other table has none: copying
- * each row twice is most of what watching would cost a heartbeat.  A trigger for
- * rows collects those that may count otherwise than before, which its condition
- * tells, and the trigger for the statement counts them.
+ * What a statement does to a partitioned inventory, or to a partition, comes in
+ * transition tables: rows that an UPDATE moves are in them as what they are.  Other
+ * tables have none, as copying each row is most of what watching would cost.  There
+ * triggers for rows collect what counting depends on, and of updated rows only
+ * those that may count otherwise than before, which the trigger's condition tells;
+ * the trigger for the statement counts them.
  */
 #include "watch.h"
 
@@ -44,6 +45,9 @@ PG_FUNCTION_INFO_V1(eiot_tenant_changed);
 
 /* More tenants than this are forgotten when a transaction ends. */
 #define MAX_KNOWN_TENANTS 100000
+
+/* So many devices that were collected are counted before the statement ends. */
+#define MAX_COLLECTED 262144
 
 static HTAB *counts = NULL;
 static uint64 statement_number = 0;
@@ -243,14 +247,14 @@ count_rows(Statement *statement, Tuplestorestate *rows, TupleTableSlot *slot, in
 	ExecClearTuple(slot);
 }
 
-/* ---- rows that were updated */
+/* ---- rows that are collected */
 
 /*
  * What a trigger for rows collected of a table, until the trigger for the
  * statement comes, or that of another statement within this one.  What an aborted
  * subtransaction collected has not happened.
  */
-typedef struct UpdatedRows
+typedef struct ChangedRows
 {
 	MemoryContext context;
 	Oid			relid;
@@ -260,24 +264,24 @@ typedef struct UpdatedRows
 	int64		ndevices;
 	int64		maxdevices;
 	Device	   *devices;
-	struct UpdatedRows *next;
-} UpdatedRows;
+	struct ChangedRows *next;
+} ChangedRows;
 
-static UpdatedRows *updated_rows = NULL;
+static ChangedRows *changed_rows = NULL;
 
 static void
-forget_updated_rows(XactEvent event, void *arg)
+forget_changed_rows(XactEvent event, void *arg)
 {
 	(void) arg;
 	/* They lie in the transaction's memory. */
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-		updated_rows = NULL;
+		changed_rows = NULL;
 }
 
 static void
 forget_undone_rows(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
 {
-	UpdatedRows **link = &updated_rows;
+	ChangedRows **link = &changed_rows;
 
 	(void) parent;
 	(void) arg;
@@ -285,7 +289,7 @@ forget_undone_rows(SubXactEvent event, SubTransactionId subid, SubTransactionId 
 		return;
 	while (*link != NULL)
 	{
-		UpdatedRows *rows = *link;
+		ChangedRows *rows = *link;
 
 		if (rows->subid >= subid)
 		{
@@ -297,30 +301,30 @@ forget_undone_rows(SubXactEvent event, SubTransactionId subid, SubTransactionId 
 	}
 }
 
-static UpdatedRows *
-updated_rows_of(Relation rel, const WatchedTable *table)
+static ChangedRows *
+changed_rows_of(Relation rel, const WatchedTable *table)
 {
 	static bool listening = false;
 	Oid			relid = RelationGetRelid(rel);
 	SubTransactionId subid = GetCurrentSubTransactionId();
-	UpdatedRows *rows;
+	ChangedRows *rows;
 	MemoryContext context;
 	MemoryContext old;
 
-	for (rows = updated_rows; rows != NULL; rows = rows->next)
+	for (rows = changed_rows; rows != NULL; rows = rows->next)
 	{
 		if (rows->relid == relid && rows->subid == subid)
 			return rows;
 	}
 	if (!listening)
 	{
-		RegisterXactCallback(forget_updated_rows, NULL);
+		RegisterXactCallback(forget_changed_rows, NULL);
 		RegisterSubXactCallback(forget_undone_rows, NULL);
 		listening = true;
 	}
-	context = AllocSetContextCreate(TopTransactionContext, "updated rows", ALLOCSET_DEFAULT_SIZES);
+	context = AllocSetContextCreate(TopTransactionContext, "changed rows", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
-	rows = palloc0(sizeof(UpdatedRows));
+	rows = palloc0(sizeof(ChangedRows));
 	rows->context = context;
 	rows->relid = relid;
 	rows->subid = subid;
@@ -334,13 +338,13 @@ updated_rows_of(Relation rel, const WatchedTable *table)
 		rows->count_key = ExecPrepareExpr((Expr *) table->count_key, estate);
 	}
 	MemoryContextSwitchTo(old);
-	rows->next = updated_rows;
-	updated_rows = rows;
+	rows->next = changed_rows;
+	changed_rows = rows;
 	return rows;
 }
 
 static void
-add_device(UpdatedRows *rows, const WatchedTable *table, TupleTableSlot *slot, int sign)
+add_device(ChangedRows *rows, const WatchedTable *table, TupleTableSlot *slot, int sign)
 {
 	Device	   *device;
 
@@ -360,15 +364,15 @@ add_device(UpdatedRows *rows, const WatchedTable *table, TupleTableSlot *slot, i
  * Takes what was collected of a table, but for what a statement around this one
  * did whose subtransaction may outlive ours.
  */
-static UpdatedRows *
-take_updated_rows(Oid relid)
+static ChangedRows *
+take_changed_rows(Oid relid)
 {
-	UpdatedRows **link = &updated_rows;
-	UpdatedRows *taken = NULL;
+	ChangedRows **link = &changed_rows;
+	ChangedRows *taken = NULL;
 
 	while (*link != NULL)
 	{
-		UpdatedRows *rows = *link;
+		ChangedRows *rows = *link;
 
 		if (rows->relid == relid && rows->subid >= GetCurrentSubTransactionId())
 		{
@@ -380,31 +384,6 @@ take_updated_rows(Oid relid)
 			link = &rows->next;
 	}
 	return taken;
-}
-
-/* watch_row_changed(watch_id): AFTER UPDATE FOR EACH ROW WHEN may_count_otherwise(...) */
-Datum
-eiot_watch_row_changed(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	const WatchedTable *table;
-	UpdatedRows *rows;
-
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ||
-		trigger->tg_trigger->tgnargs != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function eiot.watch_row_changed must be called by the trigger that eiot.watch() makes")));
-	/* Nor does the trigger for the statement come there; see watch_applied. */
-	if (IsLogicalWorker())
-		return PointerGetDatum(NULL);
-
-	table = watched_table(trigger->tg_relation);
-	rows = updated_rows_of(trigger->tg_relation, table);
-	add_device(rows, table, trigger->tg_trigslot, -1);
-	add_device(rows, table, trigger->tg_newslot, 1);
-	return PointerGetDatum(NULL);
 }
 
 /*
@@ -475,17 +454,18 @@ reset_statement(Statement *statement)
 }
 
 static void
-count_changes(Statement *statement, TriggerData *trigger, TupleTableSlot *slot, const UpdatedRows *updated)
+count_changes(Statement *statement, Tuplestorestate *old_rows, Tuplestorestate *new_rows, TupleTableSlot *slot,
+			  const ChangedRows *collected)
 {
 	reset_statement(statement);
-	count_rows(statement, trigger->tg_oldtable, slot, -1);
-	count_rows(statement, trigger->tg_newtable, slot, 1);
-	for (; updated != NULL; updated = updated->next)
+	count_rows(statement, old_rows, slot, -1);
+	count_rows(statement, new_rows, slot, 1);
+	for (; collected != NULL; collected = collected->next)
 	{
-		for (int64 i = 0; i < updated->ndevices; i++)
+		for (int64 i = 0; i < collected->ndevices; i++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			count_device(statement, &updated->devices[i], updated->devices[i].sign);
+			count_device(statement, &collected->devices[i], collected->devices[i].sign);
 		}
 	}
 }
@@ -496,55 +476,30 @@ is_empty(Tuplestorestate *rows)
 	return rows == NULL || tuplestore_tuple_count(rows) == 0;
 }
 
-/*
- * watch_changed(watch_id): AFTER INSERT, UPDATE or DELETE FOR EACH STATEMENT
- */
-Datum
-eiot_watch_changed(PG_FUNCTION_ARGS)
+/* Counts what comes in transition tables, and what was collected. */
+static void
+count_statement(Relation rel, int64 watch_id, Tuplestorestate *old_rows, Tuplestorestate *new_rows,
+				const ChangedRows *collected)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	Statement	statement = {0};
-	TupleTableSlot *slot;
+	Statement	statement = {.watch_id = watch_id,.table = watched_table(rel)};
+	TupleTableSlot *slot = NULL;
 	EState	   *estate = NULL;
-	UpdatedRows *updated = NULL;
 	bool		wrote = false;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) || trigger->tg_trigger->tgnargs != 1 ||
-		(trigger->tg_newtable == NULL && trigger->tg_oldtable == NULL &&
-		 !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event)))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function eiot.watch_changed must be called by the triggers that eiot.watch() makes")));
-
-	statement.watch_id = strtoll(trigger->tg_trigger->tgargs[0], NULL, 10);
-	if (trigger->tg_newtable == NULL && trigger->tg_oldtable == NULL)
+	if (old_rows != NULL || new_rows != NULL)
 	{
-		touch_heartbeats(statement.watch_id);
-		updated = take_updated_rows(RelationGetRelid(trigger->tg_relation));
-	}
-	/* Most triggers of an upsert have nothing to see. */
-	if (updated == NULL && is_empty(trigger->tg_newtable) && is_empty(trigger->tg_oldtable))
-		return PointerGetDatum(NULL);
-
-	statement.table = watched_table(trigger->tg_relation);
-	slot = MakeSingleTupleTableSlot(RelationGetDescr(trigger->tg_relation), &TTSOpsMinimalTuple);
-	if (statement.table->count_key != NULL)
-	{
-		estate = CreateExecutorState();
-		statement.econtext = GetPerTupleExprContext(estate);
-		statement.count_key = ExecPrepareExpr((Expr *) statement.table->count_key, estate);
+		slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsMinimalTuple);
+		if (statement.table->count_key != NULL)
+		{
+			estate = CreateExecutorState();
+			statement.econtext = GetPerTupleExprContext(estate);
+			statement.count_key = ExecPrepareExpr((Expr *) statement.table->count_key, estate);
+		}
 	}
 
-	if (merge_mixes_up_rows() && TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-		recount_tenants_of(updated_partitions);
-	count_changes(&statement, trigger, slot, updated);
+	count_changes(&statement, old_rows, new_rows, slot, collected);
 	if (learn_again(&statement))
-		count_changes(&statement, trigger, slot, updated);
-	if (merge_mixes_up_rows())
-		updated_partitions =
-			TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
-			trigger->tg_relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? statement_number : 0;
+		count_changes(&statement, old_rows, new_rows, slot, collected);
 
 	for (TenantCount *tenant = statement.tenants; tenant != NULL; tenant = tenant->next_in_statement)
 	{
@@ -569,17 +524,96 @@ eiot_watch_changed(PG_FUNCTION_ARGS)
 		close_ledger(statement.ledger);
 	if (estate != NULL)
 		FreeExecutorState(estate);
-	ExecDropSingleTupleTableSlot(slot);
-	while (updated != NULL)
-	{
-		UpdatedRows *next = updated->next;
-
-		MemoryContextDelete(updated->context);
-		updated = next;
-	}
+	if (slot != NULL)
+		ExecDropSingleTupleTableSlot(slot);
 	/* What follows in this transaction reads the counts as they are now. */
 	if (wrote)
 		CommandCounterIncrement();
+}
+
+static int64
+watch_of_trigger(const TriggerData *trigger)
+{
+	return strtoll(trigger->tg_trigger->tgargs[0], NULL, 10);
+}
+
+/*
+ * watch_changed(watch_id): AFTER INSERT, UPDATE or DELETE FOR EACH STATEMENT
+ */
+Datum
+eiot_watch_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	ChangedRows *collected = NULL;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) || trigger->tg_trigger->tgnargs != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function eiot.watch_changed must be called by the triggers that eiot.watch() makes")));
+
+	if (trigger->tg_newtable == NULL && trigger->tg_oldtable == NULL)
+	{
+		if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+			touch_heartbeats(watch_of_trigger(trigger));
+		collected = take_changed_rows(RelationGetRelid(trigger->tg_relation));
+	}
+	/* Most triggers of an upsert have nothing to see. */
+	if (collected == NULL && is_empty(trigger->tg_newtable) && is_empty(trigger->tg_oldtable))
+		return PointerGetDatum(NULL);
+
+	if (merge_mixes_up_rows() && TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		recount_tenants_of(updated_partitions);
+	count_statement(trigger->tg_relation, watch_of_trigger(trigger), trigger->tg_oldtable, trigger->tg_newtable,
+					collected);
+	if (merge_mixes_up_rows())
+		updated_partitions =
+			TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
+			trigger->tg_relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? statement_number : 0;
+
+	while (collected != NULL)
+	{
+		ChangedRows *next = collected->next;
+
+		MemoryContextDelete(collected->context);
+		collected = next;
+	}
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * watch_row_changed(watch_id): AFTER INSERT or DELETE FOR EACH ROW, and AFTER
+ * UPDATE FOR EACH ROW WHEN may_count_otherwise(...)
+ */
+Datum
+eiot_watch_row_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	const WatchedTable *table;
+	ChangedRows *rows;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || trigger->tg_trigger->tgnargs != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function eiot.watch_row_changed must be called by the triggers that eiot.watch() makes")));
+	/* Nor does the trigger for the statement come there; see watch_applied. */
+	if (IsLogicalWorker())
+		return PointerGetDatum(NULL);
+
+	table = watched_table(trigger->tg_relation);
+	rows = changed_rows_of(trigger->tg_relation, table);
+	add_device(rows, table, trigger->tg_trigslot, TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? 1 : -1);
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		add_device(rows, table, trigger->tg_newslot, 1);
+	if (rows->ndevices >= MAX_COLLECTED)
+	{
+		ChangedRows alone = *rows;
+
+		alone.next = NULL;
+		count_statement(trigger->tg_relation, watch_of_trigger(trigger), NULL, NULL, &alone);
+		rows->ndevices = 0;
+	}
 	return PointerGetDatum(NULL);
 }
 
@@ -607,7 +641,7 @@ eiot_watch_applied(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 
 	statement.table = watched_table(trigger->tg_relation);
-	statement.watch_id = strtoll(trigger->tg_trigger->tgargs[0], NULL, 10);
+	statement.watch_id = watch_of_trigger(trigger);
 	if (statement.table->count_key != NULL)
 	{
 		estate = CreateExecutorState();
@@ -642,7 +676,7 @@ eiot_watch_truncated(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function eiot.watch_truncated must be called by the trigger that eiot.watch() makes")));
-	touch_watch(strtoll(trigger->tg_trigger->tgargs[0], NULL, 10));
+	touch_watch(watch_of_trigger(trigger));
 	return PointerGetDatum(NULL);
 }
 

@@ -1,5 +1,5 @@
-# Updates that leave a device counting as before are left out while the statement runs, and the commit sees that they still
-# may be; those that are collected are counted once, whatever happens before the statement ends.
+# Rows are collected while a statement runs, but for updates that leave a device counting as before: the commit sees that they
+# still may be left out. What was collected is counted once, whatever happens before the statement ends.
 
 use strict;
 use warnings;
@@ -14,7 +14,7 @@ use Time::HiRes qw(sleep);
 use WatchSessions;
 
 # Without prepared transactions, for which nothing is left out.
-my $node = new_cluster('heartbeats', 'max_prepared_transactions = 0', 'autovacuum = off');
+my $node = new_cluster('rows', 'max_prepared_transactions = 0', 'autovacuum = off');
 $node->safe_psql('postgres', 'CREATE DATABASE d');
 $node->safe_psql('d', 'SET client_min_messages = warning; CREATE EXTENSION eiot CASCADE');
 watch_two_inventories($node, 'd', 3, 100);
@@ -122,6 +122,14 @@ MERGE INTO asset.own o USING generate_series(10, 20) i ON o.device = 'd' || i
  WHEN MATCHED AND i < 12 THEN DELETE WHEN MATCHED THEN UPDATE SET owner = asset.tenant(2), excluded = false
  WHEN NOT MATCHED THEN INSERT VALUES (asset.tenant(1), 'd' || i, now(), 'iot', false)});
 $right->('upserts and MERGE');
+
+# More rows than are collected at once.
+$node->safe_psql('d', q{INSERT INTO asset.own SELECT asset.tenant(1 + i % 3), 'x' || i, now(), CASE WHEN i % 4 < 2 THEN 'iot' ELSE 'ot' END::eiot.device_class, false FROM generate_series(1, 300000) i});
+$right->('300,000 rows that came in one statement');
+$node->safe_psql('d', q{UPDATE asset.own SET excluded = hashtext(device) % 2 = 0, owner = asset.tenant(1 + abs(hashtext(device)) % 3) WHERE device LIKE 'x%'});
+$right->('that were updated');
+$node->safe_psql('d', q{DELETE FROM asset.own WHERE device LIKE 'x%' AND device <> 'x7'});
+$right->('and that went');
 is($node->safe_psql('d', 'SELECT count(*) > 0 FROM eiot.tenant_coverage WHERE counted > 0'), 't', 'something counts');
 
 $node->stop;
