@@ -138,6 +138,9 @@ sub transaction
 	return $sql . (rand() < 0.15 ? 'ROLLBACK' : 'COMMIT') . ";\n";
 }
 
+# The backends of sessions; the modules of PostgreSQL's give programs the name of the test.
+my $backends = q{FROM pg_stat_activity WHERE application_name = 'session'};
+
 # Runs sessions for so many seconds; if $kill, some of them are killed, and started again.
 sub run_sessions
 {
@@ -148,7 +151,7 @@ sub run_sessions
 	my $start = sub {
 		my ($slot) = @_;
 		my $session = { in => '', out => '', err => '', n => 0 };
-		$session->{h} = IPC::Run::start([ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-d', $node->connstr($run->{db}) ],
+		$session->{h} = IPC::Run::start([ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-d', $node->connstr($run->{db}) . ' application_name=session' ],
 			'<', \$session->{in}, '>', \$session->{out}, '2>', \$session->{err});
 		$sessions[$slot] = $session;
 	};
@@ -174,13 +177,12 @@ sub run_sessions
 		}
 		if ($kill && rand() < 0.02)
 		{
-			$node->psql($run->{db}, q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-				WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND application_name = 'psql' ORDER BY random() LIMIT 1});
-			$killed++;
+			$killed += $node->safe_psql($run->{db},
+				"SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid $backends AND state <> 'idle' ORDER BY random() LIMIT 1) s");
 		}
 		sleep 0.01;
 	}
-	return { sessions => \@sessions, n => $n, killed => $killed, errors => \%errors };
+	return { sessions => \@sessions, n => $n, kill => $kill, killed => $killed, errors => \%errors };
 }
 
 # Ends them wherever they are; what they had begun is rolled back, and what they had prepared is committed.
@@ -188,7 +190,6 @@ sub finish_sessions
 {
 	my ($run, $state) = @_;
 	my $node = $run->{node};
-	my $others = q{FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND application_name = 'psql'};
 	for my $s (@{ $state->{sessions} })
 	{
 		$s->{in} = '';
@@ -196,11 +197,13 @@ sub finish_sessions
 	}
 	for (1 .. 100)
 	{
-		last if $node->safe_psql($run->{db}, "SELECT count(*) $others") eq '0';
-		$node->safe_psql($run->{db}, "SELECT pg_terminate_backend(pid) $others");
+		last if $node->safe_psql($run->{db}, "SELECT count(*) $backends") eq '0';
+		$node->safe_psql($run->{db}, "SELECT pg_terminate_backend(pid) $backends");
 		sleep 0.1;
 	}
+	is($node->safe_psql($run->{db}, "SELECT count(*) $backends"), '0', 'no session is left');
 	decide_prepared($run);
+	cmp_ok($state->{killed}, '>', 0, 'sessions were killed') if $state->{kill};
 	note("$state->{n} transactions, $state->{killed} sessions killed");
 	note(sprintf '%6d %s', $state->{errors}{$_}, $_) for sort { $state->{errors}{$b} <=> $state->{errors}{$a} } keys %{ $state->{errors} };
 	my @unexpected = grep { !/^(40001|40P01|23505|57P01|25P02|0A000|3B001|42704)/ } keys %{ $state->{errors} };
