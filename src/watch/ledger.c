@@ -69,19 +69,62 @@ enum
 	LIVE_DELTA_COLUMNS = LIVE_DELTA_OLDEST
 };
 
+/* A table of the bookkeeping with the index of its key. */
+typedef struct LedgerTable
+{
+	Oid			relid;
+	Oid			pkey_relid;
+	LOCKMODE	lockmode;
+	Relation	heap;			/* NULL: not open yet */
+	Relation	pkey;
+} LedgerTable;
+
 struct Ledger
 {
-	Relation	tenant;
-	Relation	tenant_pkey;
-	Relation	count;
-	Relation	count_pkey;
-	Relation	delta;
-	Relation	delta_pkey;
+	LedgerTable tenant;
+	LedgerTable count;
+	LedgerTable delta;
 };
 
+static void
+describe_table(LedgerTable *table, Oid relid, Oid pkey_relid, LOCKMODE lockmode)
+{
+	table->relid = relid;
+	table->pkey_relid = pkey_relid;
+	table->lockmode = lockmode;
+}
+
+static Relation
+open_heap(LedgerTable *table)
+{
+	if (table->heap == NULL)
+		table->heap = table_open(table->relid, table->lockmode);
+	return table->heap;
+}
+
+static Relation
+open_pkey(LedgerTable *table)
+{
+	if (table->pkey == NULL)
+		table->pkey = index_open(table->pkey_relid, table->lockmode);
+	return table->pkey;
+}
+
+/* Keeps the locks until the transaction ends. */
+static void
+close_ledger_table(LedgerTable *table)
+{
+	if (table->pkey != NULL)
+		index_close(table->pkey, NoLock);
+	if (table->heap != NULL)
+		table_close(table->heap, NoLock);
+}
+
 /*
- * Opens what a statement needs, which may read counts and write deltas, or what
- * the commit needs, which reads all three.
+ * For a statement, which may read counts and write deltas, or for the commit,
+ * which reads all three tables, and which opens them before it holds the lock of
+ * a tenant.  The rest is opened by who looks into it: what this backend knows
+ * mostly saves the look at an index.
  */
 Ledger *
 open_ledger(bool for_commit)
@@ -89,31 +132,26 @@ open_ledger(bool for_commit)
 	const LiveRelations *live = live_relations(false);
 	Ledger	   *ledger = palloc0(sizeof(Ledger));
 
+	describe_table(&ledger->tenant, live->tenant, live->tenant_pkey, AccessShareLock);
+	describe_table(&ledger->count, live->count, live->count_pkey, AccessShareLock);
+	describe_table(&ledger->delta, live->delta, live->delta_pkey,
+				   for_commit ? AccessShareLock : RowExclusiveLock);
 	if (for_commit)
 	{
-		ledger->tenant = table_open(live->tenant, AccessShareLock);
-		ledger->tenant_pkey = index_open(live->tenant_pkey, AccessShareLock);
+		open_heap(&ledger->tenant);
+		open_heap(&ledger->count);
+		open_heap(&ledger->delta);
+		open_pkey(&ledger->delta);
 	}
-	ledger->count = table_open(live->count, AccessShareLock);
-	ledger->count_pkey = index_open(live->count_pkey, AccessShareLock);
-	ledger->delta = table_open(live->delta, for_commit ? AccessShareLock : RowExclusiveLock);
-	ledger->delta_pkey = index_open(live->delta_pkey, for_commit ? AccessShareLock : RowExclusiveLock);
 	return ledger;
 }
 
-/* Keeps the locks until the transaction ends. */
 void
 close_ledger(Ledger *ledger)
 {
-	if (ledger->tenant != NULL)
-	{
-		index_close(ledger->tenant_pkey, NoLock);
-		table_close(ledger->tenant, NoLock);
-	}
-	index_close(ledger->count_pkey, NoLock);
-	table_close(ledger->count, NoLock);
-	index_close(ledger->delta_pkey, NoLock);
-	table_close(ledger->delta, NoLock);
+	close_ledger_table(&ledger->tenant);
+	close_ledger_table(&ledger->count);
+	close_ledger_table(&ledger->delta);
 	pfree(ledger);
 }
 
@@ -145,9 +183,10 @@ typedef struct LedgerScan
 } LedgerScan;
 
 static void
-begin_ledger_scan(LedgerScan *scan, Relation heap, Relation index, Snapshot snapshot,
+begin_ledger_scan(LedgerScan *scan, LedgerTable *table, Snapshot snapshot,
 				  const pg_uuid_t *tenant, const int64 *watch_id)
 {
+	Relation	heap = open_heap(table);
 	ScanKeyData keys[2];
 	int			nkeys = 1;
 	bool		judge = IsolationIsSerializable();
@@ -163,7 +202,7 @@ begin_ledger_scan(LedgerScan *scan, Relation heap, Relation index, Snapshot snap
 	scan->snapshot = snapshot;
 	scan->slot = judge ? table_slot_create(heap, NULL) : NULL;
 	scan->row.buffer = InvalidBuffer;
-	scan->scan = eiot_index_beginscan(heap, index, judge ? SnapshotAny : snapshot, nkeys);
+	scan->scan = eiot_index_beginscan(heap, open_pkey(table), judge ? SnapshotAny : snapshot, nkeys);
 	index_rescan(scan->scan, keys, nkeys, NULL, 0);
 }
 
@@ -316,7 +355,7 @@ read_count(Ledger *ledger, const TenantKey *key, Snapshot snapshot, LiveCount *c
 	LedgerScan	scan;
 	bool		found;
 
-	begin_ledger_scan(&scan, ledger->count, ledger->count_pkey, snapshot, &key->tenant, &key->watch_id);
+	begin_ledger_scan(&scan, &ledger->count, snapshot, &key->tenant, &key->watch_id);
 	found = next_in_ledger(&scan) != NULL;
 	if (found)
 		fill_count(&scan.row, count);
@@ -376,7 +415,7 @@ read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapsho
 	LedgerRow	row;
 
 	live->exists = false;
-	if (known != NULL && fetch_row(&row, ledger->tenant, &known->tenant_row, snapshot))
+	if (known != NULL && fetch_row(&row, ledger->tenant.heap, &known->tenant_row, snapshot))
 	{
 		live->exists = memcmp(DatumGetUUIDP(VALUE(row, LIVE_TENANT_ID)), tenant, sizeof(pg_uuid_t)) == 0;
 		if (live->exists)
@@ -385,7 +424,7 @@ read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapsho
 	}
 	if (!live->exists)
 	{
-		begin_ledger_scan(&scan, ledger->tenant, ledger->tenant_pkey, snapshot, tenant, NULL);
+		begin_ledger_scan(&scan, &ledger->tenant, snapshot, tenant, NULL);
 		live->exists = next_in_ledger(&scan) != NULL;
 		if (live->exists)
 		{
@@ -402,7 +441,7 @@ read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapsho
 	live->counted = 0;
 	/* Where there is one inventory only, there is no other row to look for. */
 	if (known != NULL && known->key.watch_id == only_watch() &&
-		fetch_row(&row, ledger->count, &known->count_row, snapshot))
+		fetch_row(&row, ledger->count.heap, &known->count_row, snapshot))
 	{
 		if (DatumGetInt64(VALUE(row, LIVE_COUNT_WATCH)) == known->key.watch_id &&
 			memcmp(DatumGetUUIDP(VALUE(row, LIVE_COUNT_TENANT)), tenant, sizeof(pg_uuid_t)) == 0)
@@ -411,7 +450,7 @@ read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapsho
 	}
 	if (live->ncounts == 0)
 	{
-		begin_ledger_scan(&scan, ledger->count, ledger->count_pkey, snapshot, tenant, NULL);
+		begin_ledger_scan(&scan, &ledger->count, snapshot, tenant, NULL);
 		while (next_in_ledger(&scan) != NULL)
 		{
 			int64		watch_id = DatumGetInt64(COLUMN(scan, LIVE_COUNT_WATCH));
@@ -426,7 +465,7 @@ read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapsho
 		end_ledger_scan(&scan);
 	}
 
-	begin_ledger_scan(&scan, ledger->delta, ledger->delta_pkey, snapshot, tenant, NULL);
+	begin_ledger_scan(&scan, &ledger->delta, snapshot, tenant, NULL);
 	while (next_in_ledger(&scan) != NULL)
 	{
 		int64		watch_id = DatumGetInt64(COLUMN(scan, LIVE_DELTA_WATCH));
@@ -448,9 +487,10 @@ static void
 insert_index_entry(Ledger *ledger, HeapTuple tuple, Datum *values)
 {
 	bool		nulls[3] = {false};
-	IndexInfo  *info = BuildIndexInfo(ledger->delta_pkey);
+	Relation	pkey = open_pkey(&ledger->delta);
+	IndexInfo  *info = BuildIndexInfo(pkey);
 
-	index_insert(ledger->delta_pkey, values, nulls, &tuple->t_self, ledger->delta,
+	index_insert(pkey, values, nulls, &tuple->t_self, ledger->delta.heap,
 				 UNIQUE_CHECK_YES, false, info);
 	pfree(info);
 }
@@ -509,6 +549,7 @@ add_to_delta(Ledger *ledger, TenantCount *tenant, LedgerRow *row, HeapTuple old,
 	Datum		values[LIVE_DELTA_COLUMNS];
 	bool		nulls[LIVE_DELTA_COLUMNS] = {false};
 	HeapTuple	tuple;
+	Relation	delta = open_heap(&ledger->delta);
 	TM_FailureData failure;
 	bool		done;
 
@@ -523,8 +564,8 @@ add_to_delta(Ledger *ledger, TenantCount *tenant, LedgerRow *row, HeapTuple old,
 		Int64GetDatum(add_up(DatumGetInt64(VALUE(*row, LIVE_DELTA_COUNTED)), counted));
 	values[LIVE_DELTA_OLDEST - 1] =
 		TimestampTzGetDatum(old_oldest < tenant->active_since ? oldest : Min(old_oldest, oldest));
-	tuple = heap_form_tuple(RelationGetDescr(ledger->delta), values, nulls);
-	done = eiot_heap_update(ledger->delta, &old->t_self, tuple, GetCurrentCommandId(true), &failure) == TM_Ok;
+	tuple = heap_form_tuple(RelationGetDescr(delta), values, nulls);
+	done = eiot_heap_update(delta, &old->t_self, tuple, GetCurrentCommandId(true), &failure) == TM_Ok;
 	if (done)
 	{
 		/* Its index entry leads to the new version as well, if that lies in the same page. */
@@ -546,7 +587,7 @@ add_to_last_delta(Ledger *ledger, TenantCount *tenant, int64 devices, int64 coun
 	LedgerRow	row;
 	bool		done = false;
 
-	if (!fetch_row(&row, ledger->delta, &tenant->delta_row, GetActiveSnapshot()))
+	if (!fetch_row(&row, open_heap(&ledger->delta), &tenant->delta_row, GetActiveSnapshot()))
 		return false;
 	if (DatumGetInt64(VALUE(row, LIVE_DELTA_WATCH)) == tenant->key.watch_id &&
 		memcmp(DatumGetUUIDP(VALUE(row, LIVE_DELTA_TENANT)), &tenant->key.tenant, sizeof(pg_uuid_t)) == 0)
@@ -559,7 +600,7 @@ add_to_last_delta(Ledger *ledger, TenantCount *tenant, int64 devices, int64 coun
 void
 write_delta(Ledger *ledger, TenantCount *tenant, int64 devices, int64 counted, TimestampTz oldest)
 {
-	TupleDesc	desc = RelationGetDescr(ledger->delta);
+	Relation	delta = open_heap(&ledger->delta);
 	CommandId	command = GetCurrentCommandId(true);
 	Datum		values[LIVE_DELTA_COLUMNS];
 	bool		nulls[LIVE_DELTA_COLUMNS] = {false};
@@ -574,7 +615,7 @@ write_delta(Ledger *ledger, TenantCount *tenant, int64 devices, int64 counted, T
 	done = add_to_last_delta(ledger, tenant, devices, counted, oldest);
 	if (!done)
 	{
-		begin_ledger_scan(&scan, ledger->delta, ledger->delta_pkey, GetActiveSnapshot(),
+		begin_ledger_scan(&scan, &ledger->delta, GetActiveSnapshot(),
 						  &tenant->key.tenant, &tenant->key.watch_id);
 		while (!done && (tuple = next_in_ledger(&scan)) != NULL)
 		{
@@ -600,8 +641,8 @@ write_delta(Ledger *ledger, TenantCount *tenant, int64 devices, int64 counted, T
 	values[LIVE_DELTA_DEVICES - 1] = Int64GetDatum(devices);
 	values[LIVE_DELTA_COUNTED - 1] = Int64GetDatum(counted);
 	values[LIVE_DELTA_OLDEST - 1] = TimestampTzGetDatum(oldest);
-	tuple = heap_form_tuple(desc, values, nulls);
-	heap_insert(ledger->delta, tuple, command, 0, NULL);
+	tuple = heap_form_tuple(RelationGetDescr(delta), values, nulls);
+	heap_insert(delta, tuple, command, 0, NULL);
 	insert_index_entry(ledger, tuple, values);
 	tenant->delta_row = tuple->t_self;
 	heap_freetuple(tuple);

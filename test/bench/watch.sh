@@ -81,7 +81,7 @@ tps() {							# tps CLIENTS SCRIPT TABLE
 
 single() {						# single WHAT BOUND CLIENTS SCRIPT
   local i
-  for ((i = 0; i < 3; i++)); do
+  for ((i = 0; i < ROUNDS; i++)); do
     printf '%s\t%s\n' "$(tps "$3" "$4" plain)" "$(tps "$3" "$4" watched)"
   done >"$work/tps"
   row "$1" "$(cut -f2 "$work/tps" | median | cut -d. -f1) tps" "$(cut -f1 "$work/tps" | median | cut -d. -f1) tps" \
@@ -102,7 +102,7 @@ printf '%s\n' "\\set t random(1, $tenants)" '\set d random(1, 2000)' \
 
 durable() {						# durable on|off: does a commit wait for the disk?
   sql -c "ALTER SYSTEM SET fsync = $1" -c 'SELECT pg_reload_conf()' >/dev/null
-  header "Writing one row at a time with fsync = $1, watched / unwatched, medians of 3 runs of $seconds s in turn:"
+  header "Writing one row at a time with fsync = $1, watched / unwatched, medians of $ROUNDS runs of $seconds s in turn:"
   single 'INSERT, 1 client' '>=0.85' 1 insert
   single 'upsert, 8 clients, 1000 tenants' '>=0.85' 8 upsert
   single 'upsert, 8 clients, one tenant far from its limit' '>=0.75' 8 far
