@@ -70,6 +70,11 @@ for my $round (1 .. ($ENV{EIOT_LONG} ? 5 : 2))
 	decide_prepared($run);
 }
 
+# At the end, units in the grace period that cover devices for readers, and not for the flag.
+$node->safe_psql('d', q{
+	SELECT eiot.set_alert(asset.tenant(1), '0', '0', false);
+	UPDATE eiot.entitlement SET state = 'warning' WHERE tenant_id = asset.tenant(1)});
+
 my $replay = replay($node, 'd');
 note("$replay->{transactions} transactions, $replay->{crossings} crossings");
 cmp_ok($replay->{crossings}, '>', 100, 'tenants crossed their limits');

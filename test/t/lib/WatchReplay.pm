@@ -54,7 +54,7 @@ sub counts
 }
 
 # Reads what was committed since, and returns a hash: transactions and crossings (how many), differences (a text for each),
-# events (the keys of flag_event, in the order of the commits) and state (a text of each tenant's count, capacity and flag).
+# events (the keys of flag_event, in the order of the commits) and state (a text of each tenant's count, capacity as readers see it, and flag).
 sub replay
 {
 	my ($node, $db) = @_;
@@ -102,17 +102,20 @@ sub replay
 	my $look = sub {
 		my ($tenant) = @_;
 		my $alert = $alerts{$tenant} // { raise_at => 0, clear_at => 0, unit => 'devices', count_warning_units => 'true' };
-		my ($counted, $capacity) = (0, 0);
+		my ($counted, $capacity, $shown) = (0, 0, 0);
 		$counted += counts($_, $rule{$tenant}, $silent_before) ? 1 : 0 for values %{ $devices{$tenant} };
 		for my $e (values %{ $entitlements{$tenant} })
 		{
-			next unless $e->{state} eq 'enabled' || $e->{state} eq 'warning' && $alert->{count_warning_units} eq 'true';
-			$capacity += $e->{units} * ($e->{sku_id} eq '06ebc4ee-1bb5-47dd-8120-11324bc54e06' ? 5 : 1);
+			next unless $e->{state} eq 'enabled' || $e->{state} eq 'warning';
+			my $devices = $e->{units} * ($e->{sku_id} eq '06ebc4ee-1bb5-47dd-8120-11324bc54e06' ? 5 : 1);
+			# The alert says whether these cover devices where the flag is decided, the setting, which is on, where one reads.
+			$capacity += $devices if $e->{state} eq 'enabled' || $alert->{count_warning_units} eq 'true';
+			$shown += $devices;
 		}
-		$capacity = 0 if %{ $off{$tenant} // {} };
+		$capacity = $shown = 0 if %{ $off{$tenant} // {} };
 		my ($raise_at, $clear_at) = map { $alert->{unit} eq 'percent' ? $alert->{$_} * $capacity / 100 : $alert->{$_} } qw(raise_at clear_at);
 		return {
-			counted => $counted, capacity => $capacity,
+			counted => $counted, capacity => $capacity, shown => $shown,
 			above => $counted - $capacity > $raise_at, below => $counted - $capacity <= $clear_at };
 	};
 
@@ -174,7 +177,7 @@ sub replay
 	}
 	close $changes;
 	unlink $file;
-	$result{state} = join "\n", map { join '|', $_, @{ $state{$_} }{qw(counted capacity)}, $flagged{$_} ? 't' : 'f' } sort keys %state;
+	$result{state} = join "\n", map { join '|', $_, @{ $state{$_} }{qw(counted shown)}, $flagged{$_} ? 't' : 'f' } sort keys %state;
 	return \%result;
 }
 
