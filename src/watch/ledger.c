@@ -110,6 +110,13 @@ open_pkey(LedgerTable *table)
 	return table->pkey;
 }
 
+static void
+open_ledger_table(LedgerTable *table)
+{
+	open_heap(table);
+	open_pkey(table);
+}
+
 /* Keeps the locks until the transaction ends. */
 static void
 close_ledger_table(LedgerTable *table)
@@ -121,10 +128,9 @@ close_ledger_table(LedgerTable *table)
 }
 
 /*
- * For a statement, which may read counts and write deltas, or for the commit,
- * which reads all three tables, and which opens them before it holds the lock of
- * a tenant.  The rest is opened by who looks into it: what this backend knows
- * mostly saves the look at an index.
+ * For the commit, which reads all three tables, and opens them all before it holds
+ * the lock of a tenant; or for a statement, which may read counts and write deltas,
+ * and opens what it looks into: what this backend knows saves most of that.
  */
 Ledger *
 open_ledger(bool for_commit)
@@ -138,10 +144,9 @@ open_ledger(bool for_commit)
 				   for_commit ? AccessShareLock : RowExclusiveLock);
 	if (for_commit)
 	{
-		open_heap(&ledger->tenant);
-		open_heap(&ledger->count);
-		open_heap(&ledger->delta);
-		open_pkey(&ledger->delta);
+		open_ledger_table(&ledger->tenant);
+		open_ledger_table(&ledger->count);
+		open_ledger_table(&ledger->delta);
 	}
 	return ledger;
 }
@@ -549,7 +554,7 @@ add_to_delta(Ledger *ledger, TenantCount *tenant, LedgerRow *row, HeapTuple old,
 	Datum		values[LIVE_DELTA_COLUMNS];
 	bool		nulls[LIVE_DELTA_COLUMNS] = {false};
 	HeapTuple	tuple;
-	Relation	delta = open_heap(&ledger->delta);
+	Relation	delta = ledger->delta.heap;
 	TM_FailureData failure;
 	bool		done;
 
@@ -587,7 +592,7 @@ add_to_last_delta(Ledger *ledger, TenantCount *tenant, int64 devices, int64 coun
 	LedgerRow	row;
 	bool		done = false;
 
-	if (!fetch_row(&row, open_heap(&ledger->delta), &tenant->delta_row, GetActiveSnapshot()))
+	if (!fetch_row(&row, ledger->delta.heap, &tenant->delta_row, GetActiveSnapshot()))
 		return false;
 	if (DatumGetInt64(VALUE(row, LIVE_DELTA_WATCH)) == tenant->key.watch_id &&
 		memcmp(DatumGetUUIDP(VALUE(row, LIVE_DELTA_TENANT)), &tenant->key.tenant, sizeof(pg_uuid_t)) == 0)

@@ -54,7 +54,8 @@ sub counts
 }
 
 # Reads what was committed since, and returns a hash: transactions and crossings (how many), differences (a text for each),
-# events (the keys of flag_event, in the order of the commits) and state (a text of each tenant's count, capacity as readers see it, and flag).
+# events (the keys of flag_event, in the order of the commits) and state (a text of each tenant's count, capacity as readers
+# see it, and flag).
 sub replay
 {
 	my ($node, $db) = @_;

@@ -195,13 +195,7 @@ sub finish_sessions
 		$s->{in} = '';
 		eval { $s->{h}->kill_kill };
 	}
-	for (1 .. 100)
-	{
-		last if $node->safe_psql($run->{db}, "SELECT count(*) $backends") eq '0';
-		$node->safe_psql($run->{db}, "SELECT pg_terminate_backend(pid) $backends");
-		sleep 0.1;
-	}
-	is($node->safe_psql($run->{db}, "SELECT count(*) $backends"), '0', 'no session is left');
+	ok($node->poll_query_until($run->{db}, "SELECT count(pg_terminate_backend(pid)) = 0 $backends"), 'no session is left');
 	decide_prepared($run);
 	cmp_ok($state->{killed}, '>', 0, 'sessions were killed') if $state->{kill};
 	note("$state->{n} transactions, $state->{killed} sessions killed");
