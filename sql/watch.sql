@@ -427,9 +427,14 @@ COMMENT ON FUNCTION eiot.limits_are_pending() IS
 
 -- ---- what is read
 
+-- pg_catalog.sum(bigint) goes by way of numeric.
+CREATE AGGREGATE eiot.total(bigint) (SFUNC = pg_catalog.int8pl, STYPE = bigint, COMBINEFUNC = pg_catalog.int8pl, PARALLEL = SAFE);
+COMMENT ON AGGREGATE eiot.total(bigint) IS
+  'Sum of numbers of devices as a bigint; nulls are left out, null of none, 22003 where it is out of range';
+
 -- Counts and limits that hold for now are taken as they are; the others are looked for, tenant by tenant: "fresh"
--- and "limited" tell.  A row of eiot.live_count or eiot.live_delta holds if it was made under the tenant's rule, and
--- no device that it counts has fallen silent since.
+-- and "limited" tell, both computed below what uses them many times.  A row of eiot.live_count or eiot.live_delta
+-- holds if it was made under the tenant's rule, and no device that it counts has fallen silent since.
 CREATE VIEW eiot.tenant_coverage WITH (security_invoker = true) AS
   SELECT n.tenant_id,
          n.tenant,
@@ -451,35 +456,31 @@ CREATE VIEW eiot.tenant_coverage WITH (security_invoker = true) AS
                  COALESCE(m.flagged, false) AS flagged,
                  m.since,
                  CASE WHEN m.fresh THEN m.counted ELSE COALESCE(a.counted, 0) END OPERATOR(pg_catalog.>)
-                 CASE WHEN COALESCE(m.flagged, false) THEN CASE WHEN m.limited THEN m.clear_at ELSE l.clear_at END
-                      ELSE CASE WHEN m.limited THEN m.raise_above ELSE l.raise_above END END AS under_licensed
+                 CASE WHEN m.limited THEN m.allowed WHEN m.flagged THEN l.clear_at ELSE l.raise_above END AS under_licensed
             FROM (SELECT k.tenant_id,
                          k.tenant,
                          k.has_rule,
-                         COALESCE(CAST(k.devices AS bigint), 0::bigint) AS devices,
-                         COALESCE(CAST(k.counted AS bigint), 0::bigint) AS counted,
-                         k.watches OPERATOR(pg_catalog.=) w.watches AND COALESCE(k.fresh, true) AS fresh,
-                         COALESCE(w.all_right AND NOT w.pending
-                                  AND f.count_warning_units OPERATOR(pg_catalog.=) w.count_warning_units
-                                  AND f.capacity_from OPERATOR(pg_catalog.<=) pg_catalog.now()
-                                  AND f.due_at OPERATOR(pg_catalog.>) pg_catalog.now(), false) AS limited,
+                         k.devices,
+                         k.counted,
+                         k.fresh,
+                         COALESCE(f.limited, false) AS limited,
                          f.capacity,
-                         f.raise_above,
-                         f.clear_at,
+                         f.allowed,
                          f.flagged,
                          f.since
                     FROM (SELECT t.tenant_id,
                                  t.name AS tenant,
                                  r.name IS NOT NULL AS has_rule,
-                                 pg_catalog.count(k.is_count) AS watches,
-                                 pg_catalog.sum(k.devices) AS devices,
-                                 pg_catalog.sum(k.counted) AS counted,
-                                 pg_catalog.bool_and(k.is_right
-                                                     AND k.counted_keys OPERATOR(pg_catalog.=) COALESCE(r.counted_keys, 0)
-                                                     AND NOT k.inactive_after IS DISTINCT FROM r.inactive_after
-                                                     AND (r.active_since IS NULL
-                                                          OR r.active_since OPERATOR(pg_catalog.>=) k.active_since
-                                                             AND r.active_since OPERATOR(pg_catalog.<=) k.oldest)) AS fresh
+                                 COALESCE(eiot.total(k.devices), 0) AS devices,
+                                 COALESCE(eiot.total(k.counted), 0) AS counted,
+                                 pg_catalog.count(k.is_count) OPERATOR(pg_catalog.=) (
+                                   SELECT pg_catalog.count(*) FROM eiot.watched w WHERE eiot.watch_epoch(w.watch_id) IS NOT NULL)
+                                 AND COALESCE(pg_catalog.bool_and(k.is_right
+                                                                  AND k.counted_keys OPERATOR(pg_catalog.=) COALESCE(r.counted_keys, 0)
+                                                                  AND NOT k.inactive_after IS DISTINCT FROM r.inactive_after
+                                                                  AND (r.active_since IS NULL
+                                                                       OR r.active_since OPERATOR(pg_catalog.>=) k.active_since
+                                                                          AND r.active_since OPERATOR(pg_catalog.<=) k.oldest)), true) AS fresh
                             FROM eiot.tenant t
                             -- Once a rule and not once a tenant: no rule has the name ''.
                             LEFT JOIN (SELECT r.name AS pinned, r.name, r.counted_keys, r.inactive_after,
@@ -506,13 +507,19 @@ CREATE VIEW eiot.tenant_coverage WITH (security_invoker = true) AS
                                            ON b.tenant_id OPERATOR(pg_catalog.=) d.tenant_id AND b.watch_id OPERATOR(pg_catalog.=) d.watch_id) k
                               ON k.tenant_id OPERATOR(pg_catalog.=) t.tenant_id
                            GROUP BY t.tenant_id, t.name, r.name IS NOT NULL) k
-                   CROSS JOIN (SELECT pg_catalog.count(*) AS watches,
-                                      pg_catalog.bool_and(w.epoch OPERATOR(pg_catalog.=) w.epoch_now AND NOT w.stale) AS all_right,
-                                      eiot.limits_are_pending() AS pending,
-                                      eiot.count_warning_units() AS count_warning_units
-                                 FROM (SELECT w.epoch, w.stale, eiot.watch_epoch(w.watch_id) AS epoch_now FROM eiot.watched w OFFSET 0) w
-                                WHERE w.epoch_now IS NOT NULL) w
-                    LEFT JOIN eiot.live_tenant f ON f.tenant_id OPERATOR(pg_catalog.=) k.tenant_id) m
+                    LEFT JOIN (SELECT f.tenant_id, f.flagged, f.since, f.capacity,
+                                      CASE WHEN f.flagged THEN f.clear_at ELSE f.raise_above END AS allowed,
+                                      w.all_right AND NOT w.pending
+                                      AND f.count_warning_units OPERATOR(pg_catalog.=) w.count_warning_units
+                                      AND f.capacity_from OPERATOR(pg_catalog.<=) pg_catalog.now()
+                                      AND f.due_at OPERATOR(pg_catalog.>) pg_catalog.now() AS limited
+                                 FROM eiot.live_tenant f
+                                CROSS JOIN (SELECT pg_catalog.bool_and(w.epoch OPERATOR(pg_catalog.=) eiot.watch_epoch(w.watch_id) AND NOT w.stale) AS all_right,
+                                                   eiot.limits_are_pending() AS pending,
+                                                   eiot.count_warning_units() AS count_warning_units
+                                              FROM eiot.watched w
+                                             WHERE eiot.watch_epoch(w.watch_id) IS NOT NULL) w) f
+                      ON f.tenant_id OPERATOR(pg_catalog.=) k.tenant_id) m
             LEFT JOIN LATERAL (SELECT a.devices, a.counted FROM eiot.live_now(m.tenant_id, pg_catalog.now()) a WHERE NOT m.fresh OFFSET 0) a ON true
             LEFT JOIN LATERAL (SELECT l.capacity, l.raise_above, l.clear_at FROM eiot.limits_at(m.tenant_id, pg_catalog.now()) l WHERE NOT m.limited OFFSET 0) l ON true) n
    CROSS JOIN LATERAL (
