@@ -68,6 +68,15 @@ typedef SysCacheIdentifier SyscacheId;
 				&(LockTupleMode) {0}, &(TU_UpdateIndexes) {0})
 #endif
 
+/* What a relation's file goes by has another name since 16. */
+#if PG_VERSION_NUM < 160000
+#define eiot_read_recent_buffer(rel, block, buffer) \
+	ReadRecentBuffer((rel)->rd_node, MAIN_FORKNUM, block, buffer)
+#else
+#define eiot_read_recent_buffer(rel, block, buffer) \
+	ReadRecentBuffer((rel)->rd_locator, MAIN_FORKNUM, block, buffer)
+#endif
+
 /* Index scans count what they do since 18. */
 #if PG_VERSION_NUM < 180000
 #define eiot_index_beginscan(heap, index, snapshot, nkeys) \

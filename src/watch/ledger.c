@@ -304,6 +304,36 @@ has_block(Relation heap, BlockNumber block)
 	return (known != InvalidBlockNumber && block < known) || block < RelationGetNumberOfBlocks(heap);
 }
 
+/* Pins the page that a hint leads to; InvalidBuffer if there is none. */
+static Buffer
+follow_hint(Relation heap, RowHint *hint)
+{
+	BlockNumber block;
+
+	if (!ItemPointerIsValid(&hint->root))
+		return InvalidBuffer;
+	block = ItemPointerGetBlockNumber(&hint->root);
+	/* Most likely it still lies where it lay, and need not be looked for. */
+	if (BufferIsInvalid(hint->buffer) || !eiot_read_recent_buffer(heap, block, hint->buffer))
+		hint->buffer = has_block(heap, block) ? ReadBuffer(heap, block) : InvalidBuffer;
+	return hint->buffer;
+}
+
+static void
+remember_row(RowHint *hint, const LedgerRow *row)
+{
+	hint->root = row->root;
+	hint->buffer = row->buffer;
+}
+
+/* The row begins with this tuple, in a page that nobody pinned. */
+static void
+remember_place(RowHint *hint, HeapTuple tuple)
+{
+	hint->root = tuple->t_self;
+	hint->buffer = InvalidBuffer;
+}
+
 /*
  * A row whose root was found before, without a look at the index: false if none
  * of the versions there is one that the snapshot sees.  It may be another row by
@@ -311,16 +341,17 @@ has_block(Relation heap, BlockNumber block)
  * sees two of one key.
  */
 static bool
-fetch_row(LedgerRow *row, Relation heap, ItemPointer root, Snapshot snapshot)
+fetch_row(LedgerRow *row, Relation heap, RowHint *hint, Snapshot snapshot)
 {
-	ItemPointerData at = *root;
+	ItemPointerData at = hint->root;
 	bool		found;
 
-	if (!ItemPointerIsValid(root) || IsolationIsSerializable() ||
-		!has_block(heap, ItemPointerGetBlockNumber(root)))
+	if (IsolationIsSerializable())
 		return false;
-	row->root = *root;
-	row->buffer = ReadBuffer(heap, ItemPointerGetBlockNumber(root));
+	row->buffer = follow_hint(heap, hint);
+	if (BufferIsInvalid(row->buffer))
+		return false;
+	row->root = hint->root;
 	LockBuffer(row->buffer, BUFFER_LOCK_SHARE);
 	found = heap_hot_search_buffer(&at, heap, row->buffer, snapshot, &row->tuple, NULL, true);
 	LockBuffer(row->buffer, BUFFER_LOCK_UNLOCK);
@@ -435,7 +466,7 @@ read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapsho
 		{
 			fill_tenant(&scan.row, live);
 			if (known != NULL)
-				known->tenant_row = scan.row.root;
+				remember_row(&known->tenant_row, &scan.row);
 		}
 		end_ledger_scan(&scan);
 	}
@@ -465,12 +496,15 @@ read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapsho
 				continue;
 			add_count(live, &scan.row);
 			if (known != NULL && known->key.watch_id == watch_id)
-				known->count_row = scan.row.root;
+				remember_row(&known->count_row, &scan.row);
 		}
 		end_ledger_scan(&scan);
 	}
 
 	begin_ledger_scan(&scan, &ledger->delta, snapshot, tenant, NULL);
+	/* Its rows lie in one page more often than not. */
+	if (known != NULL)
+		scan.row.buffer = follow_hint(ledger->delta.heap, &known->delta_row);
 	while (next_in_ledger(&scan) != NULL)
 	{
 		int64		watch_id = DatumGetInt64(COLUMN(scan, LIVE_DELTA_WATCH));
@@ -574,11 +608,11 @@ add_to_delta(Ledger *ledger, TenantCount *tenant, LedgerRow *row, HeapTuple old,
 	if (done)
 	{
 		/* Its index entry leads to the new version as well, if that lies in the same page. */
-		tenant->delta_row = row->root;
+		remember_row(&tenant->delta_row, row);
 		if (!HeapTupleIsHeapOnly(tuple))
 		{
 			insert_index_entry(ledger, tuple, values);
-			tenant->delta_row = tuple->t_self;
+			remember_place(&tenant->delta_row, tuple);
 		}
 	}
 	heap_freetuple(tuple);
@@ -649,6 +683,6 @@ write_delta(Ledger *ledger, TenantCount *tenant, int64 devices, int64 counted, T
 	tuple = heap_form_tuple(RelationGetDescr(delta), values, nulls);
 	heap_insert(delta, tuple, command, 0, NULL);
 	insert_index_entry(ledger, tuple, values);
-	tenant->delta_row = tuple->t_self;
+	remember_place(&tenant->delta_row, tuple);
 	heap_freetuple(tuple);
 }

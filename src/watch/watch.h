@@ -10,6 +10,7 @@
 
 #include "datatype/timestamp.h"
 #include "executor/tuptable.h"
+#include "storage/buf.h"
 #include "storage/itemptr.h"
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
@@ -53,6 +54,16 @@ typedef struct TenantKey
 } TenantKey;
 
 /*
+ * Where the index entry of a row leads, and the buffer that the page was in.  Who
+ * follows it compares the key with the row's; there may be none any more.
+ */
+typedef struct RowHint
+{
+	ItemPointerData root;
+	Buffer		buffer;
+} RowHint;
+
+/*
  * What this backend knows of a tenant in one watched inventory, and what its
  * statement and transaction did to it.
  */
@@ -67,10 +78,9 @@ typedef struct TenantCount
 	Interval	inactive_after;
 	TimestampTz active_since;
 
-	/* Where the index entries of its rows lead: hints, which are compared with the key and may hold nothing. */
-	ItemPointerData delta_row;	/* that of eiot.live_delta that this backend wrote last */
-	ItemPointerData tenant_row; /* of eiot.live_tenant */
-	ItemPointerData count_row;	/* of eiot.live_count */
+	RowHint		delta_row;		/* that of eiot.live_delta that this backend wrote last */
+	RowHint		tenant_row;		/* of eiot.live_tenant */
+	RowHint		count_row;		/* of eiot.live_count */
 
 	/* The statement */
 	uint64		statement;
