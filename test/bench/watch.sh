@@ -8,7 +8,8 @@ devices=$(scaled 10000000)
 writing=$(scaled 1000000)
 batch=$(scaled 200000)
 tenants=1000
-seconds=${BENCH_SECONDS:-4}
+seconds=${BENCH_SECONDS:-2}
+turns=$((ROUNDS * 3))
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -49,20 +50,32 @@ SQL
 
 # ---- statements over many rows
 
-# Each round does the same to both tables, in turn, in transactions of their own.
+# Which table comes first in a turn: the one and the other, so that neither always follows on the other's writes.
+order() {						# order TURN
+  if (($1 % 2)); then echo watched plain; else echo plain watched; fi
+}
+
+result() {						# result WHAT BOUND UNIT: of $work/watched and $work/plain, a number for each turn
+  paste "$work/watched" "$work/plain" >"$work/pairs"
+  row "$1" "$(cut -f1 "$work/pairs" | median | cut -d. -f1) $3" "$(cut -f2 "$work/pairs" | median | cut -d. -f1) $3" \
+    "$(awk '{ printf "%.3f\n", $1 / $2 }' "$work/pairs" | median)" "$2"
+  rm "$work/watched" "$work/plain"
+}
+
+# Each round does the same to both tables, in transactions of their own, with nothing left to write from before.
 bulk() {						# bulk WHAT BOUND STATEMENT: %T is the table, %R the round
-  local round table times=()
+  local round table
   for ((round = 0; round <= ROUNDS; round++)); do
-    for table in plain watched; do
-      times+=("$(printf '\\timing on\n%s;\n' "$(sed "s/%T/bench.$table/g; s/%R/$round/g" <<<"$3")" |
-        psql -X -q -v ON_ERROR_STOP=1 | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p')")
+    for table in $(order "$round"); do
+      sql -c CHECKPOINT
+      printf '\\timing on\n%s;\n' "$(sed "s/%T/bench.$table/g; s/%R/$round/g" <<<"$3")" |
+        psql -X -q -v ON_ERROR_STOP=1 | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p' >>"$work/$table"
     done
-    sql -c 'VACUUM bench.plain' -c 'VACUUM bench.watched' -c 'CHECKPOINT'
+    sql -c 'VACUUM bench.plain' -c 'VACUUM bench.watched'
   done
   # the first round warms up
-  printf '%s\n' "${times[@]:2}" | paste - - >"$work/times"
-  row "$1" "$(cut -f2 "$work/times" | median | cut -d. -f1) ms" "$(cut -f1 "$work/times" | median | cut -d. -f1) ms" \
-    "$(awk '{ printf "%.3f\n", $2 / $1 }' "$work/times" | median)" "$2"
+  sed -i 1d "$work/watched" "$work/plain"
+  result "$1" "$2" ms
 }
 
 header "Writing many rows in one statement, watched / unwatched, medians of $ROUNDS:"
@@ -80,12 +93,11 @@ tps() {							# tps CLIENTS SCRIPT TABLE
 }
 
 single() {						# single WHAT BOUND CLIENTS SCRIPT
-  local i
-  for ((i = 0; i < ROUNDS; i++)); do
-    printf '%s\t%s\n' "$(tps "$3" "$4" plain)" "$(tps "$3" "$4" watched)"
-  done >"$work/tps"
-  row "$1" "$(cut -f2 "$work/tps" | median | cut -d. -f1) tps" "$(cut -f1 "$work/tps" | median | cut -d. -f1) tps" \
-    "$(awk '{ printf "%.3f\n", $2 / $1 }' "$work/tps" | median)" "$2"
+  local turn table
+  for ((turn = 0; turn < turns; turn++)); do
+    for table in $(order "$turn"); do tps "$3" "$4" "$table" >>"$work/$table"; done
+  done
+  result "$1" "$2" tps
 }
 
 columns='(tenant_id, device_id, name, category, type, vendor, model, ip, last_seen)'
@@ -102,7 +114,7 @@ printf '%s\n' "\\set t random(1, $tenants)" '\set d random(1, 2000)' \
 
 durable() {						# durable on|off: does a commit wait for the disk?
   sql -c "ALTER SYSTEM SET fsync = $1" -c 'SELECT pg_reload_conf()' >/dev/null
-  header "Writing one row at a time with fsync = $1, watched / unwatched, medians of $ROUNDS runs of $seconds s in turn:"
+  header "Writing one row at a time with fsync = $1, watched / unwatched, medians of $turns runs of $seconds s in turn:"
   single 'INSERT, 1 client' '>=0.85' 1 insert
   single 'upsert, 8 clients, 1000 tenants' '>=0.85' 8 upsert
   single 'upsert, 8 clients, one tenant far from its limit' '>=0.75' 8 far
