@@ -55,7 +55,7 @@ order() {						# order TURN
   if (($1 % 2)); then echo watched plain; else echo plain watched; fi
 }
 
-result() {						# result WHAT BOUND UNIT: of $work/watched and $work/plain, a number for each turn
+turns_row() {					# turns_row WHAT BOUND UNIT: of $work/watched and $work/plain, a number for each turn
   paste "$work/watched" "$work/plain" >"$work/pairs"
   row "$1" "$(cut -f1 "$work/pairs" | median | cut -d. -f1) $3" "$(cut -f2 "$work/pairs" | median | cut -d. -f1) $3" \
     "$(awk '{ printf "%.3f\n", $1 / $2 }' "$work/pairs" | median)" "$2"
@@ -75,7 +75,7 @@ bulk() {						# bulk WHAT BOUND STATEMENT: %T is the table, %R the round
   done
   # the first round warms up
   sed -i 1d "$work/watched" "$work/plain"
-  result "$1" "$2" ms
+  turns_row "$1" "$2" ms
 }
 
 header "Writing many rows in one statement, watched / unwatched, medians of $ROUNDS:"
@@ -97,7 +97,7 @@ single() {						# single WHAT BOUND CLIENTS SCRIPT
   for ((turn = 0; turn < turns; turn++)); do
     for table in $(order "$turn"); do tps "$3" "$4" "$table" >>"$work/$table"; done
   done
-  result "$1" "$2" tps
+  turns_row "$1" "$2" tps
 }
 
 columns='(tenant_id, device_id, name, category, type, vendor, model, ip, last_seen)'
