@@ -185,6 +185,8 @@ typedef struct LedgerScan
 	TupleTableSlot *slot;		/* where tuples are judged here */
 	Snapshot	snapshot;
 	LedgerRow	row;
+
+	EntrySearch *search;		/* NULL: nobody asks what entries there are */
 } LedgerScan;
 
 static void
@@ -207,6 +209,7 @@ begin_ledger_scan(LedgerScan *scan, LedgerTable *table, Snapshot snapshot,
 	scan->snapshot = snapshot;
 	scan->slot = judge ? table_slot_create(heap, NULL) : NULL;
 	scan->row.buffer = InvalidBuffer;
+	scan->search = NULL;
 	scan->scan = eiot_index_beginscan(heap, open_pkey(table), judge ? SnapshotAny : snapshot, nkeys);
 	index_rescan(scan->scan, keys, nkeys, NULL, 0);
 }
@@ -217,6 +220,35 @@ release_row(LedgerRow *row)
 	if (BufferIsValid(row->buffer))
 		ReleaseBuffer(row->buffer);
 	row->buffer = InvalidBuffer;
+}
+
+/* Fills in the version of a row that the snapshot sees, in the page that is pinned; false if it sees none. */
+static bool
+see_row(LedgerRow *row, Relation heap, ItemPointer root, Snapshot snapshot, bool *all_dead)
+{
+	ItemPointerData at = *root;
+	bool		found;
+
+	row->root = *root;
+	LockBuffer(row->buffer, BUFFER_LOCK_SHARE);
+	found = heap_hot_search_buffer(&at, heap, row->buffer, snapshot, &row->tuple, all_dead, true);
+	LockBuffer(row->buffer, BUFFER_LOCK_UNLOCK);
+	if (!found)
+		return false;
+	row->tuple.t_self = at;
+	heap_deform_tuple(&row->tuple, RelationGetDescr(heap), row->values, row->nulls);
+	return true;
+}
+
+/*
+ * An ordinary index scan prunes a page whenever it is fuller than the fillfactor,
+ * which pages of live_delta always are; here that waits until there is little room.
+ */
+static void
+prune_full_page(Relation heap, Buffer buffer)
+{
+	if (PageGetHeapFreeSpace(BufferGetPage(buffer)) < BLCKSZ / 4)
+		heap_page_prune_opt(heap, buffer);
 }
 
 static HeapTuple
@@ -236,11 +268,7 @@ judge_next(LedgerScan *scan)
 	return NULL;
 }
 
-/*
- * The next row; its values are good until the one after it.  An ordinary index
- * scan prunes a page whenever it is fuller than the fillfactor, which pages of
- * live_delta always are; here that waits until there is little room.
- */
+/* The next row; its values are good until the one after it. */
 static HeapTuple
 next_in_ledger(LedgerScan *scan)
 {
@@ -260,23 +288,14 @@ next_in_ledger(LedgerScan *scan)
 	}
 	while ((tid = index_getnext_tid(scan->scan, ForwardScanDirection)) != NULL)
 	{
-		ItemPointerData at = *tid;
-		bool		found;
 		bool		all_dead;
 
-		row->root = *tid;
-		row->buffer = ReleaseAndReadBuffer(row->buffer, scan->heap, ItemPointerGetBlockNumber(&at));
-		if (PageGetHeapFreeSpace(BufferGetPage(row->buffer)) < BLCKSZ / 4)
-			heap_page_prune_opt(scan->heap, row->buffer);
-		LockBuffer(row->buffer, BUFFER_LOCK_SHARE);
-		found = heap_hot_search_buffer(&at, scan->heap, row->buffer, scan->snapshot, &row->tuple, &all_dead, true);
-		LockBuffer(row->buffer, BUFFER_LOCK_UNLOCK);
-		if (found)
-		{
-			row->tuple.t_self = at;
-			heap_deform_tuple(&row->tuple, RelationGetDescr(scan->heap), row->values, row->nulls);
+		if (scan->search != NULL)
+			note_entry(scan->search, scan->scan, tid);
+		row->buffer = ReleaseAndReadBuffer(row->buffer, scan->heap, ItemPointerGetBlockNumber(tid));
+		prune_full_page(scan->heap, row->buffer);
+		if (see_row(row, scan->heap, tid, scan->snapshot, &all_dead))
 			return &row->tuple;
-		}
 		if (!scan->scan->xactStartedInRecovery)
 			scan->scan->kill_prior_tuple = all_dead;
 	}
@@ -297,16 +316,16 @@ end_ledger_scan(LedgerScan *scan)
  * what is known of their size is forgotten by who takes a lock after that.
  */
 static bool
-has_block(Relation heap, BlockNumber block)
+has_block(Relation rel, BlockNumber block)
 {
-	BlockNumber known = RelationGetSmgr(heap)->smgr_cached_nblocks[MAIN_FORKNUM];
+	BlockNumber known = RelationGetSmgr(rel)->smgr_cached_nblocks[MAIN_FORKNUM];
 
-	return (known != InvalidBlockNumber && block < known) || block < RelationGetNumberOfBlocks(heap);
+	return (known != InvalidBlockNumber && block < known) || block < RelationGetNumberOfBlocks(rel);
 }
 
 /* Pins the page that a hint leads to; InvalidBuffer if there is none. */
-static Buffer
-follow_hint(Relation heap, RowHint *hint)
+Buffer
+follow_hint(Relation rel, RowHint *hint)
 {
 	BlockNumber block;
 
@@ -314,8 +333,8 @@ follow_hint(Relation heap, RowHint *hint)
 		return InvalidBuffer;
 	block = ItemPointerGetBlockNumber(&hint->root);
 	/* Most likely it still lies where it lay, and need not be looked for. */
-	if (BufferIsInvalid(hint->buffer) || !eiot_read_recent_buffer(heap, block, hint->buffer))
-		hint->buffer = has_block(heap, block) ? ReadBuffer(heap, block) : InvalidBuffer;
+	if (BufferIsInvalid(hint->buffer) || !eiot_read_recent_buffer(rel, block, hint->buffer))
+		hint->buffer = has_block(rel, block) ? ReadBuffer(rel, block) : InvalidBuffer;
 	return hint->buffer;
 }
 
@@ -343,26 +362,15 @@ remember_place(RowHint *hint, HeapTuple tuple)
 static bool
 fetch_row(LedgerRow *row, Relation heap, RowHint *hint, Snapshot snapshot)
 {
-	ItemPointerData at = hint->root;
-	bool		found;
-
 	if (IsolationIsSerializable())
 		return false;
 	row->buffer = follow_hint(heap, hint);
 	if (BufferIsInvalid(row->buffer))
 		return false;
-	row->root = hint->root;
-	LockBuffer(row->buffer, BUFFER_LOCK_SHARE);
-	found = heap_hot_search_buffer(&at, heap, row->buffer, snapshot, &row->tuple, NULL, true);
-	LockBuffer(row->buffer, BUFFER_LOCK_UNLOCK);
-	if (!found)
-	{
-		ReleaseBuffer(row->buffer);
-		return false;
-	}
-	row->tuple.t_self = at;
-	heap_deform_tuple(&row->tuple, RelationGetDescr(heap), row->values, row->nulls);
-	return true;
+	if (see_row(row, heap, &hint->root, snapshot, NULL))
+		return true;
+	ReleaseBuffer(row->buffer);
+	return false;
 }
 
 #define VALUE(row, column) ((row).values[(column) - 1])
@@ -440,6 +448,77 @@ add_count(LiveTenant *live, const LedgerRow *row)
 	live->counted = add_up(live->counted, count->counted);
 }
 
+/* Adds a row of the deltas to the sums, if it is of an inventory that is watched. */
+static void
+add_delta(LiveTenant *live, const LedgerRow *row)
+{
+	int64		watch_id = DatumGetInt64(VALUE(*row, LIVE_DELTA_WATCH));
+
+	for (int i = 0; i < live->ncounts; i++)
+	{
+		if (live->counts[i].watch_id != watch_id)
+			continue;
+		live->ndeltas++;
+		live->devices = add_up(live->devices, DatumGetInt64(VALUE(*row, LIVE_DELTA_DEVICES)));
+		live->counted = add_up(live->counted, DatumGetInt64(VALUE(*row, LIVE_DELTA_COUNTED)));
+		break;
+	}
+}
+
+/* The deltas that the entries lead to, without a look at the index. */
+static void
+add_known_deltas(Relation delta, TenantCount *known, Snapshot snapshot, LiveTenant *live)
+{
+	LedgerRow	row;
+
+	/* They lie in one page more often than not. */
+	row.buffer = follow_hint(delta, &known->delta_row);
+	for (int i = 0; i < known->entries.n; i++)
+	{
+		ItemPointer root = &known->entries.roots[i];
+
+		row.buffer = ReleaseAndReadBuffer(row.buffer, delta, ItemPointerGetBlockNumber(root));
+		prune_full_page(delta, row.buffer);
+		if (see_row(&row, delta, root, snapshot, NULL))
+			add_delta(live, &row);
+	}
+	release_row(&row);
+}
+
+static void
+read_deltas(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapshot snapshot, LiveTenant *live)
+{
+	Relation	delta = open_heap(&ledger->delta);
+	Relation	pkey = open_pkey(&ledger->delta);
+	XLogRecPtr	lsn = InvalidXLogRecPtr;
+	LedgerScan	scan;
+	EntrySearch search;
+
+	if (IsolationIsSerializable())
+		known = NULL;
+	if (known != NULL)
+	{
+		lsn = entries_lsn(pkey, &known->entries);
+		if (lsn != InvalidXLogRecPtr && lsn == known->entries.complete_at)
+		{
+			add_known_deltas(delta, known, snapshot, live);
+			return;
+		}
+	}
+	begin_ledger_scan(&scan, &ledger->delta, snapshot, tenant, NULL);
+	if (known != NULL)
+	{
+		begin_search(&search);
+		scan.search = &search;
+		scan.row.buffer = follow_hint(delta, &known->delta_row);
+	}
+	while (next_in_ledger(&scan) != NULL)
+		add_delta(live, &scan.row);
+	end_ledger_scan(&scan);
+	if (known != NULL)
+		keep_entries(pkey, &known->entries, tenant, lsn, &search);
+}
+
 /*
  * All rows of a tenant, and their sums.  live->counts is kept and grows.  What
  * this backend knows of it, if anything, says where its row was.
@@ -501,25 +580,7 @@ read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapsho
 		end_ledger_scan(&scan);
 	}
 
-	begin_ledger_scan(&scan, &ledger->delta, snapshot, tenant, NULL);
-	/* Its rows lie in one page more often than not. */
-	if (known != NULL)
-		scan.row.buffer = follow_hint(ledger->delta.heap, &known->delta_row);
-	while (next_in_ledger(&scan) != NULL)
-	{
-		int64		watch_id = DatumGetInt64(COLUMN(scan, LIVE_DELTA_WATCH));
-
-		for (int i = 0; i < live->ncounts; i++)
-		{
-			if (live->counts[i].watch_id != watch_id)
-				continue;
-			live->ndeltas++;
-			live->devices = add_up(live->devices, DatumGetInt64(COLUMN(scan, LIVE_DELTA_DEVICES)));
-			live->counted = add_up(live->counted, DatumGetInt64(COLUMN(scan, LIVE_DELTA_COUNTED)));
-			break;
-		}
-	}
-	end_ledger_scan(&scan);
+	read_deltas(ledger, tenant, known, snapshot, live);
 }
 
 static void

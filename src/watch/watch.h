@@ -8,6 +8,8 @@
 
 #include "eiot.h"
 
+#include "access/genam.h"
+#include "access/xlogdefs.h"
 #include "datatype/timestamp.h"
 #include "executor/tuptable.h"
 #include "storage/buf.h"
@@ -63,6 +65,27 @@ typedef struct RowHint
 	Buffer		buffer;
 } RowHint;
 
+/* As many rows of eiot.live_delta as most tenants ever have. */
+#define MAX_ENTRIES 8
+
+/* Where the entries of a tenant in the index of eiot.live_delta lead; see entries.c. */
+typedef struct TenantEntries
+{
+	RowHint		leaf;			/* of the index, that has all of them */
+	XLogRecPtr	enclosed_at;	/* its LSN when it was found to; InvalidXLogRecPtr: it may not */
+	XLogRecPtr	complete_at;	/* its LSN when these were found */
+	int			n;
+	ItemPointerData roots[MAX_ENTRIES];
+} TenantEntries;
+
+/* The entries that a search finds. */
+typedef struct EntrySearch
+{
+	BlockNumber leaf;			/* of the last one */
+	int			n;
+	ItemPointerData roots[MAX_ENTRIES]; /* the first ones */
+} EntrySearch;
+
 /*
  * What this backend knows of a tenant in one watched inventory, and what its
  * statement and transaction did to it.
@@ -78,6 +101,7 @@ typedef struct TenantCount
 	Interval	inactive_after;
 	TimestampTz active_since;
 
+	TenantEntries entries;
 	RowHint		delta_row;		/* that of eiot.live_delta that this backend wrote last */
 	RowHint		tenant_row;		/* of eiot.live_tenant */
 	RowHint		count_row;		/* of eiot.live_count */
@@ -175,7 +199,15 @@ extern void read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *kn
 						LiveTenant *live);
 extern void write_delta(Ledger *ledger, TenantCount *tenant, int64 devices, int64 counted,
 						TimestampTz oldest);
+extern Buffer follow_hint(Relation rel, RowHint *hint);
 extern bool free_delta(TupleTableSlot *slot, DeltaValues *row);
+
+/* entries.c */
+extern XLogRecPtr entries_lsn(Relation index, TenantEntries *entries);
+extern void begin_search(EntrySearch *search);
+extern void note_entry(EntrySearch *search, IndexScanDesc scan, ItemPointer root);
+extern void keep_entries(Relation index, TenantEntries *entries, const pg_uuid_t *tenant,
+						 XLogRecPtr before, const EntrySearch *search);
 
 /* fold.c */
 extern bool too_many_deltas(const LiveTenant *live);
