@@ -283,6 +283,11 @@ CREATE FUNCTION eiot.silent_in_index(watch_id bigint, tenants uuid[], counted_ke
 COMMENT ON FUNCTION eiot.silent_in_index(bigint, uuid[], bigint[], timestamptz[], timestamptz[], timestamptz[]) IS
   'As eiot.live_silent, from the index that eiot.watch made. 55000 where eiot.watch_index_serves is false, 22023 for arrays of different length or with nulls; none of null';
 
+CREATE FUNCTION eiot.silent_now(tenant_id uuid, as_of timestamptz) RETURNS bigint
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 500 AS 'MODULE_PATHNAME', 'eiot_silent_now';
+COMMENT ON FUNCTION eiot.silent_now(uuid, timestamptz) IS
+  'How many of the devices that a tenant''s kept counts count, in all watched inventories, have fallen silent by as_of, under the rules that they were made for. Null where that has to be looked for elsewhere, as by eiot.live_now: the caller may not see all rows, as_of is before the counts, or an index does not serve; null of null. 42501 for who may not read eiot.live_count and eiot.live_delta';
+
 CREATE FUNCTION eiot.live_silent(watch_id bigint, tenants uuid[], counted_keys bigint[], since timestamptz[], until timestamptz[], ahead timestamptz[])
   RETURNS TABLE (tenant_id uuid, silent bigint, next timestamptz)
   LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 1000 ROWS 1
@@ -432,9 +437,10 @@ CREATE AGGREGATE eiot.total(bigint) (SFUNC = pg_catalog.int8pl, STYPE = bigint, 
 COMMENT ON AGGREGATE eiot.total(bigint) IS
   'Sum of numbers of devices as a bigint; nulls are left out, null of none, 22003 where it is out of range';
 
--- Counts and limits that hold for now are taken as they are; the others are looked for, tenant by tenant: "fresh"
--- and "limited" tell, both computed below what uses them many times.  A row of eiot.live_count or eiot.live_delta
--- holds if it was made under the tenant's rule, and no device that it counts has fallen silent since.
+-- Counts and limits that hold for now are taken as they are; the others are looked for, tenant by tenant: where the
+-- kept ones tell nothing "counted" is null below, and "limited" is false, both computed below what uses them many times.
+-- A row of eiot.live_count or eiot.live_delta holds if it was made under the tenant's rule, and no device that it counts
+-- has fallen silent since; if that is all that happened, those devices are taken off.
 CREATE VIEW eiot.tenant_coverage WITH (security_invoker = true) AS
   SELECT n.tenant_id,
          n.tenant,
@@ -450,19 +456,18 @@ CREATE VIEW eiot.tenant_coverage WITH (security_invoker = true) AS
     FROM (SELECT m.tenant_id,
                  m.tenant,
                  m.has_rule,
-                 CASE WHEN m.fresh THEN m.devices ELSE COALESCE(a.devices, 0) END AS devices,
-                 CASE WHEN m.fresh THEN m.counted ELSE COALESCE(a.counted, 0) END AS counted,
+                 CASE WHEN m.counted IS NULL THEN COALESCE(a.devices, 0) ELSE m.devices END AS devices,
+                 COALESCE(m.counted, a.counted, 0) AS counted,
                  CASE WHEN m.limited THEN m.capacity ELSE l.capacity END AS capacity,
                  COALESCE(m.flagged, false) AS flagged,
                  m.since,
-                 CASE WHEN m.fresh THEN m.counted ELSE COALESCE(a.counted, 0) END OPERATOR(pg_catalog.>)
+                 COALESCE(m.counted, a.counted, 0) OPERATOR(pg_catalog.>)
                  CASE WHEN m.limited THEN m.allowed WHEN m.flagged THEN l.clear_at ELSE l.raise_above END AS under_licensed
             FROM (SELECT k.tenant_id,
                          k.tenant,
                          k.has_rule,
                          k.devices,
                          k.counted,
-                         k.fresh,
                          COALESCE(f.limited, false) AS limited,
                          f.capacity,
                          f.allowed,
@@ -472,15 +477,18 @@ CREATE VIEW eiot.tenant_coverage WITH (security_invoker = true) AS
                                  t.name AS tenant,
                                  r.name IS NOT NULL AS has_rule,
                                  COALESCE(eiot.total(k.devices), 0) AS devices,
-                                 COALESCE(eiot.total(k.counted), 0) AS counted,
-                                 pg_catalog.count(k.is_count) OPERATOR(pg_catalog.=) (
-                                   SELECT pg_catalog.count(*) FROM eiot.watched w WHERE eiot.watch_epoch(w.watch_id) IS NOT NULL)
-                                 AND COALESCE(pg_catalog.bool_and(k.is_right
-                                                                  AND k.counted_keys OPERATOR(pg_catalog.=) COALESCE(r.counted_keys, 0)
-                                                                  AND NOT k.inactive_after IS DISTINCT FROM r.inactive_after
-                                                                  AND (r.active_since IS NULL
-                                                                       OR r.active_since OPERATOR(pg_catalog.>=) k.active_since
-                                                                          AND r.active_since OPERATOR(pg_catalog.<=) k.oldest)), true) AS fresh
+                                 CASE WHEN pg_catalog.count(k.is_count) OPERATOR(pg_catalog.=) (
+                                        SELECT pg_catalog.count(*) FROM eiot.watched w WHERE eiot.watch_epoch(w.watch_id) IS NOT NULL)
+                                      THEN CASE COALESCE(pg_catalog.max(CASE WHEN NOT (k.is_right
+                                                                                       AND k.counted_keys OPERATOR(pg_catalog.=) COALESCE(r.counted_keys, 0)
+                                                                                       AND NOT k.inactive_after IS DISTINCT FROM r.inactive_after
+                                                                                       AND (r.active_since IS NULL
+                                                                                            OR r.active_since OPERATOR(pg_catalog.>=) k.active_since)) THEN 2
+                                                                             WHEN r.active_since OPERATOR(pg_catalog.>) k.oldest THEN 1
+                                                                             ELSE 0 END), 0)
+                                           WHEN 0 THEN COALESCE(eiot.total(k.counted), 0)
+                                           WHEN 1 THEN eiot.total(k.counted) OPERATOR(pg_catalog.-) eiot.silent_now(t.tenant_id, pg_catalog.now()) END
+                                 END AS counted
                             FROM eiot.tenant t
                             -- Once a rule and not once a tenant: no rule has the name ''.
                             LEFT JOIN (SELECT r.name AS pinned, r.name, r.counted_keys, r.inactive_after,
@@ -520,7 +528,7 @@ CREATE VIEW eiot.tenant_coverage WITH (security_invoker = true) AS
                                               FROM eiot.watched w
                                              WHERE eiot.watch_epoch(w.watch_id) IS NOT NULL) w) f
                       ON f.tenant_id OPERATOR(pg_catalog.=) k.tenant_id) m
-            LEFT JOIN LATERAL (SELECT a.devices, a.counted FROM eiot.live_now(m.tenant_id, pg_catalog.now()) a WHERE NOT m.fresh OFFSET 0) a ON true
+            LEFT JOIN LATERAL (SELECT a.devices, a.counted FROM eiot.live_now(m.tenant_id, pg_catalog.now()) a WHERE m.counted IS NULL OFFSET 0) a ON true
             LEFT JOIN LATERAL (SELECT l.capacity, l.raise_above, l.clear_at FROM eiot.limits_at(m.tenant_id, pg_catalog.now()) l WHERE NOT m.limited OFFSET 0) l ON true) n
    CROSS JOIN LATERAL (
      SELECT CASE WHEN n.has_rule THEN eiot.coverage(n.counted, n.capacity) END AS coverage) v;

@@ -388,6 +388,7 @@ fill_count(const LedgerRow *row, LiveCount *count)
 		count->inactive_after = *DatumGetIntervalP(VALUE(*row, LIVE_COUNT_INACTIVE_AFTER));
 	count->active_since = DatumGetTimestampTz(VALUE(*row, LIVE_COUNT_ACTIVE_SINCE));
 	count->oldest = DatumGetTimestampTz(VALUE(*row, LIVE_COUNT_OLDEST));
+	count->oldest_delta = NEVER_SILENT;
 	count->due_at = DatumGetTimestampTz(VALUE(*row, LIVE_COUNT_DUE_AT));
 	count->epoch = DatumGetInt64(VALUE(*row, LIVE_COUNT_EPOCH));
 }
@@ -456,11 +457,16 @@ add_delta(LiveTenant *live, const LedgerRow *row)
 
 	for (int i = 0; i < live->ncounts; i++)
 	{
-		if (live->counts[i].watch_id != watch_id)
+		LiveCount  *count = &live->counts[i];
+		TimestampTz oldest = DatumGetTimestampTz(VALUE(*row, LIVE_DELTA_OLDEST));
+
+		if (count->watch_id != watch_id)
 			continue;
 		live->ndeltas++;
 		live->devices = add_up(live->devices, DatumGetInt64(VALUE(*row, LIVE_DELTA_DEVICES)));
 		live->counted = add_up(live->counted, DatumGetInt64(VALUE(*row, LIVE_DELTA_COUNTED)));
+		if (oldest >= count->active_since)
+			count->oldest_delta = Min(count->oldest_delta, oldest);
 		break;
 	}
 }

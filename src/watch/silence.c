@@ -17,6 +17,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
@@ -28,6 +29,7 @@ PG_FUNCTION_INFO_V1(eiot_look_again_at);
 PG_FUNCTION_INFO_V1(eiot_silent_at);
 PG_FUNCTION_INFO_V1(eiot_watch_index_serves);
 PG_FUNCTION_INFO_V1(eiot_silent_in_index);
+PG_FUNCTION_INFO_V1(eiot_silent_now);
 
 /* An interval in microseconds; false where it is for ever. */
 static bool
@@ -115,9 +117,18 @@ tables_of(Oid root)
 	return find_all_inheritors(root, AccessShareLock, NULL);
 }
 
+/* May the caller read the table, and is no row kept from him? */
+static bool
+sees_all(Oid relid)
+{
+	return pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK &&
+		check_enable_rls(relid, InvalidOid, true) != RLS_ENABLED;
+}
+
 /*
  * Has the index of one table all that has one of these keys?  Where it has more
- * than some of the rules count, the key must be a column.
+ * than some of the rules count, the key must be a column.  A table that knows no
+ * time has nothing to search for.
  */
 static bool
 table_serves(Oid relid, int64 any_key, int64 all_keys)
@@ -130,9 +141,10 @@ table_serves(Oid relid, int64 any_key, int64 all_keys)
 		WatchedTable *table = watched_table(rel);
 		Relation	index = index_open(table->index, AccessShareLock);
 
-		serves = table->last_seen_column != 0 && (any_key & ~table->countable_keys) == 0 &&
-			((table->countable_keys & ~all_keys) == 0 || table->count_key_column != 0) &&
-			is_usable(index);
+		serves = table->last_seen_column == 0 ||
+			((any_key & ~table->countable_keys) == 0 &&
+			 ((table->countable_keys & ~all_keys) == 0 || table->count_key_column != 0) &&
+			 is_usable(index));
 		index_close(index, NoLock);
 	}
 	table_close(rel, NoLock);
@@ -147,8 +159,7 @@ index_serves(int64 watch_id, const Datum *counted_keys, int n)
 	int64		all_keys = -1;
 	ListCell   *lc;
 
-	if (!OidIsValid(root) || pg_class_aclcheck(root, GetUserId(), ACL_SELECT) != ACLCHECK_OK ||
-		check_enable_rls(root, InvalidOid, true) == RLS_ENABLED)
+	if (!OidIsValid(root) || !sees_all(root))
 		return false;
 	for (int i = 0; i < n; i++)
 	{
@@ -253,6 +264,22 @@ search_table(Relation rel, HTAB *tenants, SilentTenant *only, TimestampTz low, T
 	index_close(index, NoLock);
 }
 
+/* Looks for all tenants at once, or for one, in the inventory and its partitions. */
+static void
+search_inventory(Oid root, HTAB *tenants, SilentTenant *only, TimestampTz low, TimestampTz high)
+{
+	ListCell   *lc;
+
+	foreach(lc, tables_of(root))
+	{
+		Relation	rel = table_open(lfirst_oid(lc), NoLock);
+
+		if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE && watched_table(rel)->last_seen_column != 0)
+			search_table(rel, tenants, only, low, high);
+		table_close(rel, NoLock);
+	}
+}
+
 /* silent_in_index(watch_id, tenants, counted_keys, since, until, ahead) */
 Datum
 eiot_silent_in_index(PG_FUNCTION_ARGS)
@@ -271,7 +298,6 @@ eiot_silent_in_index(PG_FUNCTION_ARGS)
 	TimestampTz low = DT_NOEND;
 	TimestampTz high = DT_NOBEGIN;
 	HASH_SEQ_STATUS status;
-	ListCell   *lc;
 
 	if (!index_serves(watch_id, counted_keys, n))
 		ereport(ERROR,
@@ -292,16 +318,7 @@ eiot_silent_in_index(PG_FUNCTION_ARGS)
 		high = Max(high, Max(tenant->until, tenant->ahead));
 	}
 	if (low < high)
-	{
-		foreach(lc, tables_of(watched_root(watch_id)))
-		{
-			Relation	rel = table_open(lfirst_oid(lc), NoLock);
-
-			if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
-				search_table(rel, tenants, n == 1 ? tenant : NULL, low, high);
-			table_close(rel, NoLock);
-		}
-	}
+		search_inventory(watched_root(watch_id), tenants, n == 1 ? tenant : NULL, low, high);
 
 	hash_seq_init(&status, tenants);
 	while ((tenant = hash_seq_search(&status)) != NULL)
@@ -316,4 +333,69 @@ eiot_silent_in_index(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+/*
+ * How many of a tenant's counted devices in one inventory have fallen silent by an
+ * instant; false if the index cannot tell.
+ */
+static bool
+find_silent(const pg_uuid_t *id, const LiveCount *count, TimestampTz as_of, int64 *silent)
+{
+	SilentTenant tenant = {.tenant = *id, .counted_keys = count->counted_keys, .next = DT_NOEND};
+	Datum		counted_keys = Int64GetDatum(count->counted_keys);
+
+	*silent = 0;
+	if (!count->expires || !find_active_since(as_of, &count->inactive_after, &tenant.until))
+		return true;
+	if (tenant.until < count->active_since)
+		return false;
+	tenant.since = Max(count->active_since, Min(count->oldest, count->oldest_delta));
+	tenant.ahead = tenant.until;
+	if (tenant.since >= tenant.until)
+		return true;
+	if (!index_serves(count->watch_id, &counted_keys, 1))
+		return false;
+	search_inventory(watched_root(count->watch_id), NULL, &tenant, tenant.since, tenant.until);
+	*silent = tenant.silent;
+	return true;
+}
+
+static void
+check_readable(Oid relid)
+{
+	AclResult	result = pg_class_aclcheck(relid, GetUserId(), ACL_SELECT);
+
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, OBJECT_TABLE, get_rel_name(relid));
+}
+
+/* silent_now(tenant_id, as_of) */
+Datum
+eiot_silent_now(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t  *tenant = PG_GETARG_UUID_P(0);
+	TimestampTz as_of = PG_GETARG_TIMESTAMPTZ(1);
+	const LiveRelations *relations = live_relations(false);
+	LiveTenant	live = {0};
+	Ledger	   *ledger;
+	int64		sum = 0;
+
+	check_readable(relations->count);
+	check_readable(relations->delta);
+	if (!sees_all(relations->count) || !sees_all(relations->delta))
+		PG_RETURN_NULL();
+	ledger = open_ledger(true);
+	read_tenant(ledger, tenant, NULL, GetActiveSnapshot(), &live);
+	close_ledger(ledger);
+	for (int i = 0; i < live.ncounts; i++)
+	{
+		int64		silent;
+
+		if (live.counts[i].epoch != epoch_of_watch(live.counts[i].watch_id) ||
+			!find_silent(tenant, &live.counts[i], as_of, &silent))
+			PG_RETURN_NULL();
+		sum += silent;
+	}
+	PG_RETURN_INT64(sum);
 }

@@ -142,6 +142,7 @@ typedef struct LiveCount
 	Interval	inactive_after;
 	TimestampTz active_since;
 	TimestampTz oldest;
+	TimestampTz oldest_delta;	/* of the rows of eiot.live_delta; NEVER_SILENT if none says */
 	TimestampTz due_at;
 	int64		epoch;
 } LiveCount;
