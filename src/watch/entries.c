@@ -6,9 +6,9 @@
  * Entries come and go far less often than rows change: an update leaves them as
  * they are.  Where all entries of a tenant lie in one leaf, with a smaller key or
  * nothing to their left and a larger one to their right, any that comes or goes
- * changes that leaf, and whatever changes a page moves its LSN on.  So if the LSN
- * is the same before a search and after it, the search found all of them, and as
- * long as it stays the same there are no others, whoever has written since.
+ * changes that leaf, and whatever changes a page moves its LSN on.  A search
+ * remembers the LSN of the leaf as it read it; as long as that stays the same there
+ * are no other entries, whoever has written since.
  *
  * Nothing else has to be watched for.  A page that was split, emptied, used anew
  * or made anew by REINDEX has another LSN; rows are not removed before their
@@ -22,28 +22,11 @@
 #include "storage/bufmgr.h"
 #include "utils/rel.h"
 
-/* LSN of the leaf; InvalidXLogRecPtr if none is known. */
-XLogRecPtr
-entries_lsn(Relation index, TenantEntries *entries)
-{
-	Buffer		buffer;
-	XLogRecPtr	lsn;
-
-	/* Without WAL, as in the transaction that makes the index, pages have no LSN of their own. */
-	if (!RelationNeedsWAL(index))
-		return InvalidXLogRecPtr;
-	buffer = follow_hint(index, &entries->leaf);
-	if (BufferIsInvalid(buffer))
-		return InvalidXLogRecPtr;
-	lsn = BufferGetLSNAtomic(buffer);
-	ReleaseBuffer(buffer);
-	return lsn;
-}
-
 void
 begin_search(EntrySearch *search)
 {
 	search->leaf = InvalidBlockNumber;
+	search->lsn = InvalidXLogRecPtr;
 	search->n = 0;
 }
 
@@ -51,7 +34,11 @@ begin_search(EntrySearch *search)
 void
 note_entry(EntrySearch *search, IndexScanDesc scan, ItemPointer root)
 {
-	search->leaf = ((BTScanOpaque) scan->opaque)->currPos.currPage;
+	BTScanPos	position = &((BTScanOpaque) scan->opaque)->currPos;
+
+	/* A scan that keeps no pin keeps the LSN, to see later whether the page is what it was. */
+	search->leaf = position->currPage;
+	search->lsn = BTScanPosIsPinned(*position) ? InvalidXLogRecPtr : position->lsn;
 	if (search->n < MAX_ENTRIES)
 		search->roots[search->n] = *root;
 	search->n++;
@@ -80,36 +67,45 @@ encloses(Relation index, Page page, const pg_uuid_t *tenant)
 		(P_RIGHTMOST(opaque) || compare_entry(index, page, P_HIKEY, tenant) > 0);
 }
 
-/*
- * Keeps what a search found, if the leaf was known by its LSN before it.  If not,
- * the leaf is looked at, for the next time.
- */
+/* Keeps what a search found, if it found all. */
 void
-keep_entries(Relation index, TenantEntries *entries, const pg_uuid_t *tenant, XLogRecPtr before,
-			 const EntrySearch *search)
+keep_entries(Relation index, TenantEntries *entries, const pg_uuid_t *tenant, const EntrySearch *search)
 {
 	Buffer		buffer;
 
-	if (search->n == 0 || search->n > MAX_ENTRIES || !RelationNeedsWAL(index))
+	if (search->n == 0 || search->n > MAX_ENTRIES || search->lsn == InvalidXLogRecPtr ||
+		!RelationNeedsWAL(index))
 		return;
-	if (before != InvalidXLogRecPtr && before == entries->enclosed_at)
-	{
-		if (entries_lsn(index, entries) != before)
-			return;
-		entries->n = search->n;
-		memcpy(entries->roots, search->roots, sizeof(ItemPointerData) * search->n);
-		entries->complete_at = before;
-		return;
-	}
-
 	ItemPointerSet(&entries->leaf.root, search->leaf, FirstOffsetNumber);
 	entries->leaf.buffer = InvalidBuffer;
-	entries->enclosed_at = InvalidXLogRecPtr;
+	entries->lsn = InvalidXLogRecPtr;
 	buffer = follow_hint(index, &entries->leaf);
 	if (BufferIsInvalid(buffer))
 		return;
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	if (encloses(index, BufferGetPage(buffer), tenant))
-		entries->enclosed_at = BufferGetLSNAtomic(buffer);
+	if (BufferGetLSNAtomic(buffer) == search->lsn && encloses(index, BufferGetPage(buffer), tenant))
+	{
+		entries->lsn = search->lsn;
+		entries->n = search->n;
+		memcpy(entries->roots, search->roots, sizeof(ItemPointerData) * search->n);
+	}
 	UnlockReleaseBuffer(buffer);
+}
+
+/* Are the entries that are kept all that there are? */
+bool
+entries_are_known(Relation index, TenantEntries *entries)
+{
+	Buffer		buffer;
+	XLogRecPtr	lsn;
+
+	/* Without WAL, as in the transaction that makes the index, pages have no LSN of their own. */
+	if (entries->lsn == InvalidXLogRecPtr || !RelationNeedsWAL(index))
+		return false;
+	buffer = follow_hint(index, &entries->leaf);
+	if (BufferIsInvalid(buffer))
+		return false;
+	lsn = BufferGetLSNAtomic(buffer);
+	ReleaseBuffer(buffer);
+	return lsn == entries->lsn;
 }

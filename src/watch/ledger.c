@@ -496,20 +496,15 @@ read_deltas(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapsho
 {
 	Relation	delta = open_heap(&ledger->delta);
 	Relation	pkey = open_pkey(&ledger->delta);
-	XLogRecPtr	lsn = InvalidXLogRecPtr;
 	LedgerScan	scan;
 	EntrySearch search;
 
 	if (IsolationIsSerializable())
 		known = NULL;
-	if (known != NULL)
+	if (known != NULL && entries_are_known(pkey, &known->entries))
 	{
-		lsn = entries_lsn(pkey, &known->entries);
-		if (lsn != InvalidXLogRecPtr && lsn == known->entries.complete_at)
-		{
-			add_known_deltas(delta, known, snapshot, live);
-			return;
-		}
+		add_known_deltas(delta, known, snapshot, live);
+		return;
 	}
 	begin_ledger_scan(&scan, &ledger->delta, snapshot, tenant, NULL);
 	if (known != NULL)
@@ -522,7 +517,7 @@ read_deltas(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapsho
 		add_delta(live, &scan.row);
 	end_ledger_scan(&scan);
 	if (known != NULL)
-		keep_entries(pkey, &known->entries, tenant, lsn, &search);
+		keep_entries(pkey, &known->entries, tenant, &search);
 }
 
 /*

@@ -72,8 +72,7 @@ typedef struct RowHint
 typedef struct TenantEntries
 {
 	RowHint		leaf;			/* of the index, that has all of them */
-	XLogRecPtr	enclosed_at;	/* its LSN when it was found to; InvalidXLogRecPtr: it may not */
-	XLogRecPtr	complete_at;	/* its LSN when these were found */
+	XLogRecPtr	lsn;			/* its LSN when they were found; InvalidXLogRecPtr: none are known */
 	int			n;
 	ItemPointerData roots[MAX_ENTRIES];
 } TenantEntries;
@@ -81,7 +80,8 @@ typedef struct TenantEntries
 /* The entries that a search finds. */
 typedef struct EntrySearch
 {
-	BlockNumber leaf;			/* of the last one */
+	BlockNumber leaf;			/* of the last one, and its LSN as it was read */
+	XLogRecPtr	lsn;
 	int			n;
 	ItemPointerData roots[MAX_ENTRIES]; /* the first ones */
 } EntrySearch;
@@ -204,11 +204,11 @@ extern Buffer follow_hint(Relation rel, RowHint *hint);
 extern bool free_delta(TupleTableSlot *slot, DeltaValues *row);
 
 /* entries.c */
-extern XLogRecPtr entries_lsn(Relation index, TenantEntries *entries);
+extern bool entries_are_known(Relation index, TenantEntries *entries);
 extern void begin_search(EntrySearch *search);
 extern void note_entry(EntrySearch *search, IndexScanDesc scan, ItemPointer root);
 extern void keep_entries(Relation index, TenantEntries *entries, const pg_uuid_t *tenant,
-						 XLogRecPtr before, const EntrySearch *search);
+						 const EntrySearch *search);
 
 /* fold.c */
 extern bool too_many_deltas(const LiveTenant *live);
