@@ -22,26 +22,18 @@
 #include "storage/bufmgr.h"
 #include "utils/rel.h"
 
-void
-begin_search(EntrySearch *search)
-{
-	search->leaf = InvalidBlockNumber;
-	search->lsn = InvalidXLogRecPtr;
-	search->n = 0;
-}
-
 /* Every entry that a search comes upon, whether or not there is a row to see. */
 void
-note_entry(EntrySearch *search, IndexScanDesc scan, ItemPointer root)
+note_entry(TenantEntries *found, IndexScanDesc scan, ItemPointer root)
 {
 	BTScanPos	position = &((BTScanOpaque) scan->opaque)->currPos;
 
 	/* A scan that keeps no pin keeps the LSN, to see later whether the page is what it was. */
-	search->leaf = position->currPage;
-	search->lsn = BTScanPosIsPinned(*position) ? InvalidXLogRecPtr : position->lsn;
-	if (search->n < MAX_ENTRIES)
-		search->roots[search->n] = *root;
-	search->n++;
+	ItemPointerSet(&found->leaf.root, position->currPage, FirstOffsetNumber);
+	found->lsn = BTScanPosIsPinned(*position) ? InvalidXLogRecPtr : position->lsn;
+	if (found->n < MAX_ENTRIES)
+		found->roots[found->n] = *root;
+	found->n++;
 }
 
 static int
@@ -69,26 +61,19 @@ encloses(Relation index, Page page, const pg_uuid_t *tenant)
 
 /* Keeps what a search found, if it found all. */
 void
-keep_entries(Relation index, TenantEntries *entries, const pg_uuid_t *tenant, const EntrySearch *search)
+keep_entries(Relation index, TenantEntries *entries, const pg_uuid_t *tenant, TenantEntries *found)
 {
 	Buffer		buffer;
 
-	if (search->n == 0 || search->n > MAX_ENTRIES || search->lsn == InvalidXLogRecPtr ||
+	if (found->n == 0 || found->n > MAX_ENTRIES || found->lsn == InvalidXLogRecPtr ||
 		!RelationNeedsWAL(index))
 		return;
-	ItemPointerSet(&entries->leaf.root, search->leaf, FirstOffsetNumber);
-	entries->leaf.buffer = InvalidBuffer;
-	entries->lsn = InvalidXLogRecPtr;
-	buffer = follow_hint(index, &entries->leaf);
+	buffer = follow_hint(index, &found->leaf);
 	if (BufferIsInvalid(buffer))
 		return;
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	if (BufferGetLSNAtomic(buffer) == search->lsn && encloses(index, BufferGetPage(buffer), tenant))
-	{
-		entries->lsn = search->lsn;
-		entries->n = search->n;
-		memcpy(entries->roots, search->roots, sizeof(ItemPointerData) * search->n);
-	}
+	if (BufferGetLSNAtomic(buffer) == found->lsn && encloses(index, BufferGetPage(buffer), tenant))
+		*entries = *found;
 	UnlockReleaseBuffer(buffer);
 }
 

@@ -186,7 +186,7 @@ typedef struct LedgerScan
 	Snapshot	snapshot;
 	LedgerRow	row;
 
-	EntrySearch *search;		/* NULL: nobody asks what entries there are */
+	TenantEntries *found;		/* NULL: nobody asks what entries there are */
 } LedgerScan;
 
 static void
@@ -209,7 +209,7 @@ begin_ledger_scan(LedgerScan *scan, LedgerTable *table, Snapshot snapshot,
 	scan->snapshot = snapshot;
 	scan->slot = judge ? table_slot_create(heap, NULL) : NULL;
 	scan->row.buffer = InvalidBuffer;
-	scan->search = NULL;
+	scan->found = NULL;
 	scan->scan = eiot_index_beginscan(heap, open_pkey(table), judge ? SnapshotAny : snapshot, nkeys);
 	index_rescan(scan->scan, keys, nkeys, NULL, 0);
 }
@@ -290,8 +290,8 @@ next_in_ledger(LedgerScan *scan)
 	{
 		bool		all_dead;
 
-		if (scan->search != NULL)
-			note_entry(scan->search, scan->scan, tid);
+		if (scan->found != NULL)
+			note_entry(scan->found, scan->scan, tid);
 		row->buffer = ReleaseAndReadBuffer(row->buffer, scan->heap, ItemPointerGetBlockNumber(tid));
 		prune_full_page(scan->heap, row->buffer);
 		if (see_row(row, scan->heap, tid, scan->snapshot, &all_dead))
@@ -497,7 +497,7 @@ read_deltas(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapsho
 	Relation	delta = open_heap(&ledger->delta);
 	Relation	pkey = open_pkey(&ledger->delta);
 	LedgerScan	scan;
-	EntrySearch search;
+	TenantEntries found = {0};
 
 	if (IsolationIsSerializable())
 		known = NULL;
@@ -509,15 +509,14 @@ read_deltas(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapsho
 	begin_ledger_scan(&scan, &ledger->delta, snapshot, tenant, NULL);
 	if (known != NULL)
 	{
-		begin_search(&search);
-		scan.search = &search;
+		scan.found = &found;
 		scan.row.buffer = follow_hint(delta, &known->delta_row);
 	}
 	while (next_in_ledger(&scan) != NULL)
 		add_delta(live, &scan.row);
 	end_ledger_scan(&scan);
 	if (known != NULL)
-		keep_entries(pkey, &known->entries, tenant, &search);
+		keep_entries(pkey, &known->entries, tenant, &found);
 }
 
 /*

@@ -68,23 +68,14 @@ typedef struct RowHint
 /* As many rows of eiot.live_delta as most tenants ever have. */
 #define MAX_ENTRIES 8
 
-/* Where the entries of a tenant in the index of eiot.live_delta lead; see entries.c. */
+/* Where the entries of a tenant in the index of eiot.live_delta lead, as a search found them; see entries.c. */
 typedef struct TenantEntries
 {
-	RowHint		leaf;			/* of the index, that has all of them */
-	XLogRecPtr	lsn;			/* its LSN when they were found; InvalidXLogRecPtr: none are known */
-	int			n;
+	RowHint		leaf;			/* of the index, that has all of them; in a search, the last one */
+	XLogRecPtr	lsn;			/* its LSN as it was read; InvalidXLogRecPtr: none are known */
+	int			n;				/* in a search, there may be more than are kept */
 	ItemPointerData roots[MAX_ENTRIES];
 } TenantEntries;
-
-/* The entries that a search finds. */
-typedef struct EntrySearch
-{
-	BlockNumber leaf;			/* of the last one, and its LSN as it was read */
-	XLogRecPtr	lsn;
-	int			n;
-	ItemPointerData roots[MAX_ENTRIES]; /* the first ones */
-} EntrySearch;
 
 /*
  * What this backend knows of a tenant in one watched inventory, and what its
@@ -205,10 +196,9 @@ extern bool free_delta(TupleTableSlot *slot, DeltaValues *row);
 
 /* entries.c */
 extern bool entries_are_known(Relation index, TenantEntries *entries);
-extern void begin_search(EntrySearch *search);
-extern void note_entry(EntrySearch *search, IndexScanDesc scan, ItemPointer root);
+extern void note_entry(TenantEntries *found, IndexScanDesc scan, ItemPointer root);
 extern void keep_entries(Relation index, TenantEntries *entries, const pg_uuid_t *tenant,
-						 const EntrySearch *search);
+						 TenantEntries *found);
 
 /* fold.c */
 extern bool too_many_deltas(const LiveTenant *live);
