@@ -73,6 +73,10 @@ COMMENT ON COLUMN eiot.live_count.due_at IS 'First instant at which a device may
 COMMENT ON COLUMN eiot.live_count.epoch IS 'Database and table that the counts are of (eiot.watch_epoch)';
 SELECT pg_catalog.pg_extension_config_dump('eiot.live_count', '');
 
+CREATE TYPE eiot.live_change AS ();
+COMMENT ON TYPE eiot.live_change IS
+  'Of no use but to say that rows of eiot.live_tenant or eiot.live_count have changed, to who keeps them in memory: eiot.live_changed has all sessions forget what they have cached of this type';
+
 CREATE TABLE eiot.live_delta (
   tenant_id uuid,
   watch_id bigint,
@@ -177,6 +181,12 @@ CREATE FUNCTION eiot.tenant_changed() RETURNS trigger
   LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eiot_tenant_changed';
 COMMENT ON FUNCTION eiot.tenant_changed() IS
   'Trigger of tables that say what tenants are licensed for or how they are counted: the commit looks at the tenants in tenant_id, or at all of them, and sees to their flags';
+
+CREATE FUNCTION eiot.live_changed() RETURNS trigger
+  LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eiot_live_changed';
+COMMENT ON FUNCTION eiot.live_changed() IS
+  'Trigger of eiot.live_tenant and eiot.live_count, after any statement: other sessions read their rows again once this transaction has committed';
+REVOKE EXECUTE ON FUNCTION eiot.live_changed() FROM PUBLIC;
 
 CREATE FUNCTION eiot.watched_relation(watch_id bigint) RETURNS regclass
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'eiot_watched_relation';
@@ -643,6 +653,16 @@ ALTER TABLE eiot.monitoring_off ENABLE REPLICA TRIGGER watch_applied;
 ALTER TABLE eiot.tenant ENABLE REPLICA TRIGGER watch_applied;
 ALTER TABLE eiot.alert ENABLE REPLICA TRIGGER watch_applied;
 ALTER TABLE eiot.counting_rule ENABLE ALWAYS TRIGGER watch_changed;
+
+-- Writers keep these rows in memory from one transaction to the next.
+CREATE TRIGGER live_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON eiot.live_tenant
+  FOR EACH STATEMENT EXECUTE FUNCTION eiot.live_changed();
+COMMENT ON TRIGGER live_changed ON eiot.live_tenant IS 'Has all sessions read the rows again';
+CREATE TRIGGER live_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON eiot.live_count
+  FOR EACH STATEMENT EXECUTE FUNCTION eiot.live_changed();
+COMMENT ON TRIGGER live_changed ON eiot.live_count IS 'Has all sessions read the rows again';
+ALTER TABLE eiot.live_tenant ENABLE ALWAYS TRIGGER live_changed;
+ALTER TABLE eiot.live_count ENABLE ALWAYS TRIGGER live_changed;
 
 -- ---- watching
 

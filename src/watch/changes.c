@@ -122,7 +122,7 @@ learn(Statement *statement, TenantCount *tenant)
 	LiveCount	count;
 
 	if (statement->ledger == NULL)
-		statement->ledger = open_ledger(false);
+		statement->ledger = open_ledger(RowExclusiveLock);
 	PushActiveSnapshot(GetLatestSnapshot());
 	tenant->known = read_count(statement->ledger, &tenant->key, GetActiveSnapshot(), &count) &&
 		count.epoch == statement->table->epoch;
@@ -514,7 +514,7 @@ count_statement(Relation rel, int64 watch_id, Tuplestorestate *old_rows, Tuplest
 		if (tenant->devices == 0 && tenant->counted == 0 && !lowers)
 			continue;
 		if (statement.ledger == NULL)
-			statement.ledger = open_ledger(false);
+			statement.ledger = open_ledger(RowExclusiveLock);
 		write_delta(statement.ledger, tenant, tenant->devices, tenant->counted,
 					lowers ? tenant->oldest_new : NEVER_SILENT);
 		wrote = true;

@@ -107,7 +107,7 @@ PG_FUNCTION_INFO_V1(eiot_limits_are_pending);
 #define LOCK_CLASS 0xE107
 
 /* What a transaction may have changed a count by to hold the lock shared. */
-#define SHARED_CHANGE(live) (1 + (live)->capacity / 4096)
+#define SHARED_CHANGE(live) (1 + (live)->limits.capacity / 4096)
 
 /* What this transaction has to see to before it commits. */
 static uint64 transaction_number = 1;
@@ -333,10 +333,10 @@ is_far(const LiveItem *item, const LiveTenant *live, TimestampTz now, int64 othe
 	if (change > SHARED_CHANGE(live) || live->counted < 0)
 		return false;
 	reach = others * SHARED_CHANGE(live);
-	if (!live->flagged)
+	if (!live->limits.flagged)
 		/* What fell silent makes it less. */
-		return live->raise_above == CAPACITY_UNLIMITED || live->counted + reach <= live->raise_above;
-	return !is_due(live, now) && live->counted - reach > live->clear_at;
+		return live->limits.raise_above == CAPACITY_UNLIMITED || live->counted + reach <= live->limits.raise_above;
+	return !is_due(live, now) && live->counted - reach > live->limits.clear_at;
 }
 
 static int64
@@ -410,28 +410,127 @@ sort_items(LiveItem *items, int nitems)
 	}
 }
 
+/* Lets go of the first tenants that were locked. */
+static void
+unlock_items(LiveItem *items, int nlocked)
+{
+	for (int i = 0; i < nlocked; i += items[i].ncounts)
+	{
+		LOCKTAG		tag;
+
+		tenant_tag(&tag, &items[i]);
+		(void) LockRelease(&tag, items[i].exclusive ? ExclusiveLock : ShareLock, false);
+		items[i].exclusive = false;
+	}
+}
+
+/* Can all tenants most likely be decided on by the rows that are known and the deltas? */
+static bool
+most_likely_known(const LiveItem *items, int nitems)
+{
+	for (int i = 0; i < nitems; i++)
+	{
+		if (items[i].look || items[i].ncounts > 1 || !rows_are_known(items[i].count))
+			return false;
+	}
+	return true;
+}
+
+/* Can the flag of a tenant that is locked shared stay as it is? */
+static bool
+may_stay(Ledger *ledger, LiveItem *item, LiveTenant *live)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		far;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	read_tenant(ledger, &item->tenant, item->count, GetActiveSnapshot(), live);
+	far = is_up_to_date(item, live, now) && is_far(item, live, now, others_at_most());
+	if (!far && is_far(item, live, now, 0) && is_up_to_date(item, live, now))
+	{
+		/* Count those that there are, and only then read again what they did before. */
+		int64		others = others_now();
+
+		PopActiveSnapshot();
+		PushActiveSnapshot(GetLatestSnapshot());
+		read_tenant(ledger, &item->tenant, item->count, GetActiveSnapshot(), live);
+		far = is_up_to_date(item, live, now) && is_far(item, live, now, others);
+	}
+	PopActiveSnapshot();
+	return far;
+}
+
 /*
- * Locks the tenants, shared where that is enough, and sees to the others.
+ * Locks the tenants one by one, shared where that is enough.  Where the deltas
+ * alone are open and that does not do, it lets go of all that it has locked, and
+ * returns false.
+ */
+static bool
+lock_items(Ledger *ledger, bool deltas_only, LiveItem *items, int nitems, bool preparing)
+{
+	const LiveRelations *live_rels = live_relations(false);
+	LiveTenant	live = {0};
+	bool		may_write = false;
+
+	for (int i = 0; i < nitems; i += items[i].ncounts)
+	{
+		LiveItem   *item = &items[i];
+		LOCKTAG		tag;
+
+		tenant_tag(&tag, item);
+		if (!item->look)
+		{
+			bool		stays;
+
+			(void) LockAcquire(&tag, ShareLock, false, false);
+			stays = (!deltas_only || rows_are_known(item->count)) && may_stay(ledger, item, &live);
+			if (item->count != NULL)
+				keep_rows(item->count, stays ? &live : NULL);
+			if (stays)
+			{
+				if (too_many_deltas(&live) && !preparing)
+					fold_deltas(&item->tenant, &live);
+				continue;
+			}
+			if (deltas_only)
+			{
+				unlock_items(items, i + item->ncounts);
+				return false;
+			}
+			(void) LockRelease(&tag, ShareLock, false);
+		}
+		if (!may_write)
+		{
+			LockRelationOid(live_rels->coverage, RowExclusiveLock);
+			may_write = true;
+		}
+		(void) LockAcquire(&tag, ExclusiveLock, false, false);
+		item->exclusive = true;
+	}
+	return true;
+}
+
+/*
+ * Locks the tenants, and sees to those whose flags may not stay as they are.
  */
 static void
 settle_items(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, bool preparing)
 {
 	const LiveRelations *live_rels = live_relations(false);
-	LiveTenant	live = {0};
-	Ledger	   *ledger;
+	Ledger	   *ledger = open_ledger(AccessShareLock);
 	int			nexclusive = 0;
-	bool		may_write = false;
 
 	sort_items(items, nitems);
 
 	if (all_of_them || nitems > max_tenant_locks())
 	{
+		LiveTenant	live = {0};
 		bool		far = !all_of_them;
 
+		open_all_tables(ledger);
 		if (far)
 		{
 			LockRelationOid(live_rels->coverage, ShareLock);
-			ledger = open_ledger(true);
 			PushActiveSnapshot(GetLatestSnapshot());
 			for (int i = 0; far && i < nitems; i += items[i].ncounts)
 			{
@@ -443,81 +542,47 @@ settle_items(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, b
 					is_far(&items[i], &live, now, others_at_most());
 			}
 			PopActiveSnapshot();
-			close_ledger(ledger);
-			if (far)
-				return;
-			UnlockRelationOid(live_rels->coverage, ShareLock);
 		}
+		close_ledger(ledger);
+		if (far)
+			return;
+		if (!all_of_them)
+			UnlockRelationOid(live_rels->coverage, ShareLock);
 		LockRelationOid(live_rels->coverage, ExclusiveLock);
 		decide(items, nitems, as_of, all_of_them, preparing);
 		return;
 	}
 
 	LockRelationOid(live_rels->coverage, RowShareLock);
-	ledger = open_ledger(true);
-	for (int i = 0; i < nitems; i += items[i].ncounts)
+	if (most_likely_known(items, nitems))
 	{
-		LOCKTAG		tag;
-
-		tenant_tag(&tag, &items[i]);
-		if (!items[i].look)
+		open_deltas(ledger);
+		if (!lock_items(ledger, true, items, nitems, preparing))
 		{
-			TimestampTz now = GetCurrentTimestamp();
-			bool		far;
-
-			(void) LockAcquire(&tag, ShareLock, false, false);
-			PushActiveSnapshot(GetLatestSnapshot());
-			read_tenant(ledger, &items[i].tenant, items[i].count, GetActiveSnapshot(), &live);
-			far = is_up_to_date(&items[i], &live, now) &&
-				is_far(&items[i], &live, now, others_at_most());
-			if (!far && is_far(&items[i], &live, now, 0) && is_up_to_date(&items[i], &live, now))
-			{
-				/* Count those that there are, and only then read again what they did before. */
-				int64		others = others_now();
-
-				PopActiveSnapshot();
-				PushActiveSnapshot(GetLatestSnapshot());
-				read_tenant(ledger, &items[i].tenant, items[i].count, GetActiveSnapshot(), &live);
-				far = is_up_to_date(&items[i], &live, now) && is_far(&items[i], &live, now, others);
-			}
-			PopActiveSnapshot();
-			if (far)
-			{
-				if (too_many_deltas(&live) && !preparing)
-					fold_deltas(&items[i].tenant, &live);
-				continue;
-			}
-			(void) LockRelease(&tag, ShareLock, false);
+			open_all_tables(ledger);
+			(void) lock_items(ledger, false, items, nitems, preparing);
 		}
-		if (!may_write)
-		{
-			LockRelationOid(live_rels->coverage, RowExclusiveLock);
-			may_write = true;
-		}
-		(void) LockAcquire(&tag, ExclusiveLock, false, false);
-		items[i].exclusive = true;
-		nexclusive += items[i].ncounts;
+	}
+	else
+	{
+		open_all_tables(ledger);
+		(void) lock_items(ledger, false, items, nitems, preparing);
 	}
 	close_ledger(ledger);
-	if (nexclusive == 0)
-		return;
-	if (nexclusive < nitems)
+
+	for (int i = 0; i < nitems;)
 	{
-		int			n = 0;
+		int			ncounts = items[i].ncounts;
 
-		for (int i = 0; i < nitems;)
+		if (items[i].exclusive)
 		{
-			int			ncounts = items[i].ncounts;
-
-			if (items[i].exclusive)
-			{
-				memmove(&items[n], &items[i], sizeof(LiveItem) * ncounts);
-				n += ncounts;
-			}
-			i += ncounts;
+			memmove(&items[nexclusive], &items[i], sizeof(LiveItem) * ncounts);
+			nexclusive += ncounts;
 		}
+		i += ncounts;
 	}
-	decide(items, nexclusive, as_of, false, preparing);
+	if (nexclusive > 0)
+		decide(items, nexclusive, as_of, false, preparing);
 }
 
 /* ---- the commit */

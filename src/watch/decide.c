@@ -190,7 +190,7 @@ keep_count(TenantCount *change, const LiveCount *count)
 bool
 is_up_to_date(const LiveItem *item, const LiveTenant *live, TimestampTz now)
 {
-	if (item->look || !live->exists || now >= live->due_at || now < live->capacity_from)
+	if (item->look || !live->exists || now >= live->limits.due_at || now < live->limits.capacity_from)
 		return false;
 	for (int i = 0; i < item->ncounts; i++)
 	{
@@ -228,12 +228,12 @@ is_due(const LiveTenant *live, TimestampTz now)
 static void
 flag(LiveItem *item, const LiveTenant *live, int64 counted, TimestampTz as_of, bool preparing)
 {
-	bool		raised = live->flagged ? counted > live->clear_at : counted > live->raise_above;
+	bool		raised = live->limits.flagged ? counted > live->limits.clear_at : counted > live->limits.raise_above;
 	Datum		values[5];
 	bool		isnull;
 	char	   *payload;
 
-	if (raised == live->flagged)
+	if (raised == live->limits.flagged)
 		return;
 	if (preparing)
 		ereport(ERROR,
@@ -249,7 +249,7 @@ flag(LiveItem *item, const LiveTenant *live, int64 counted, TimestampTz as_of, b
 	values[1] = TimestampTzGetDatum(as_of);
 	values[2] = CStringGetTextDatum(raised ? "raised" : "cleared");
 	values[3] = Int64GetDatum(counted);
-	values[4] = Int64GetDatum(live->capacity);
+	values[4] = Int64GetDatum(live->limits.capacity);
 	if (run_query(&write_event, values) != 1)
 		elog(ERROR, "flag event was not written");
 	payload = TextDatumGetCString(result_value(0, 1, &isnull));
@@ -273,7 +273,7 @@ bring_watch_up_to_date(int64 watch_id, int64 epoch, LiveItem *items, int nitems,
 	Datum	   *forced = palloc(sizeof(Datum) * Max(1, nitems));
 	int			nforced = 0;
 	LiveCount	count;
-	Ledger	   *ledger = open_ledger(true);
+	Ledger	   *ledger = open_ledger(AccessShareLock);
 	Oid			root = watched_root(watch_id);
 
 	/* Those whose changes were judged by something else. */
@@ -348,7 +348,7 @@ decide(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, bool pr
 	if (now > clock || now < GetCurrentTransactionStartTimestamp())
 		present = clock;
 
-	ledger = open_ledger(true);
+	ledger = open_ledger(AccessShareLock);
 	PushActiveSnapshot(GetLatestSnapshot());
 	for (int i = 0; i < nitems; i += items[i].ncounts)
 	{
@@ -446,7 +446,7 @@ decide(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, bool pr
 			run_query(&count_at, values);
 			counted = result_int64(0, 2);
 		}
-		if (live.flagged ? counted <= live.clear_at : counted > live.raise_above)
+		if (live.limits.flagged ? counted <= live.limits.clear_at : counted > live.limits.raise_above)
 			flag(&items[i], &live, counted, now, preparing);
 		/* Of a prepared transaction others would wait for the rows to become free. */
 		if (!preparing && (too_many_deltas(&live) || (items[i].stale && live.ndeltas > live.ncounts)))

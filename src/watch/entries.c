@@ -32,7 +32,7 @@ note_entry(TenantEntries *found, IndexScanDesc scan, ItemPointer root)
 	ItemPointerSet(&found->leaf.root, position->currPage, FirstOffsetNumber);
 	found->lsn = BTScanPosIsPinned(*position) ? InvalidXLogRecPtr : position->lsn;
 	if (found->n < MAX_ENTRIES)
-		found->roots[found->n] = *root;
+		found->rows[found->n] = (RowHint) {.root = *root};
 	found->n++;
 }
 

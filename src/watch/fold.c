@@ -89,7 +89,7 @@ fold_watch(const pg_uuid_t *id, const LiveCount *count)
 
 	if (ndeleted > 0)
 	{
-		Ledger	   *ledger = open_ledger(false);
+		Ledger	   *ledger = open_ledger(RowExclusiveLock);
 
 		CommandCounterIncrement();
 		write_delta(ledger, &tenant, devices, counted, oldest);

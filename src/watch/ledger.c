@@ -128,27 +128,34 @@ close_ledger_table(LedgerTable *table)
 }
 
 /*
- * For the commit, which reads all three tables, and opens them all before it holds
- * the lock of a tenant; or for a statement, which may read counts and write deltas,
- * and opens what it looks into: what this backend knows saves most of that.
+ * The tables are opened when somebody looks into them: what this backend knows
+ * saves most of that.  Who locks a tenant opens them before.
  */
 Ledger *
-open_ledger(bool for_commit)
+open_ledger(LOCKMODE deltas)
 {
 	const LiveRelations *live = live_relations(false);
 	Ledger	   *ledger = palloc0(sizeof(Ledger));
 
 	describe_table(&ledger->tenant, live->tenant, live->tenant_pkey, AccessShareLock);
 	describe_table(&ledger->count, live->count, live->count_pkey, AccessShareLock);
-	describe_table(&ledger->delta, live->delta, live->delta_pkey,
-				   for_commit ? AccessShareLock : RowExclusiveLock);
-	if (for_commit)
-	{
-		open_ledger_table(&ledger->tenant);
-		open_ledger_table(&ledger->count);
-		open_ledger_table(&ledger->delta);
-	}
+	describe_table(&ledger->delta, live->delta, live->delta_pkey, deltas);
 	return ledger;
+}
+
+/* All that has to be read of tenants whose rows are known. */
+void
+open_deltas(Ledger *ledger)
+{
+	open_ledger_table(&ledger->delta);
+}
+
+void
+open_all_tables(Ledger *ledger)
+{
+	open_ledger_table(&ledger->tenant);
+	open_ledger_table(&ledger->count);
+	open_ledger_table(&ledger->delta);
 }
 
 void
@@ -323,6 +330,14 @@ has_block(Relation rel, BlockNumber block)
 	return (known != InvalidBlockNumber && block < known) || block < RelationGetNumberOfBlocks(rel);
 }
 
+/* Pins the page, most likely where it lay before; false if it has to be looked for. */
+static bool
+pin_where_it_was(Relation rel, const RowHint *hint)
+{
+	return BufferIsValid(hint->buffer) &&
+		eiot_read_recent_buffer(rel, ItemPointerGetBlockNumber(&hint->root), hint->buffer);
+}
+
 /* Pins the page that a hint leads to; InvalidBuffer if there is none. */
 Buffer
 follow_hint(Relation rel, RowHint *hint)
@@ -332,8 +347,7 @@ follow_hint(Relation rel, RowHint *hint)
 	if (!ItemPointerIsValid(&hint->root))
 		return InvalidBuffer;
 	block = ItemPointerGetBlockNumber(&hint->root);
-	/* Most likely it still lies where it lay, and need not be looked for. */
-	if (BufferIsInvalid(hint->buffer) || !eiot_read_recent_buffer(rel, block, hint->buffer))
+	if (!pin_where_it_was(rel, hint))
 		hint->buffer = has_block(rel, block) ? ReadBuffer(rel, block) : InvalidBuffer;
 	return hint->buffer;
 }
@@ -421,21 +435,19 @@ add_up(int64 a, int64 b)
 }
 
 static void
-fill_tenant(const LedgerRow *row, LiveTenant *live)
+fill_limits(const LedgerRow *row, LiveLimits *limits)
 {
-	live->capacity = DatumGetInt64(VALUE(*row, LIVE_TENANT_CAPACITY));
-	live->capacity_from = DatumGetTimestampTz(VALUE(*row, LIVE_TENANT_CAPACITY_FROM));
-	live->due_at = DatumGetTimestampTz(VALUE(*row, LIVE_TENANT_DUE_AT));
-	live->raise_above = DatumGetInt64(VALUE(*row, LIVE_TENANT_RAISE_ABOVE));
-	live->clear_at = DatumGetInt64(VALUE(*row, LIVE_TENANT_CLEAR_AT));
-	live->flagged = DatumGetBool(VALUE(*row, LIVE_TENANT_FLAGGED));
+	limits->capacity = DatumGetInt64(VALUE(*row, LIVE_TENANT_CAPACITY));
+	limits->capacity_from = DatumGetTimestampTz(VALUE(*row, LIVE_TENANT_CAPACITY_FROM));
+	limits->due_at = DatumGetTimestampTz(VALUE(*row, LIVE_TENANT_DUE_AT));
+	limits->raise_above = DatumGetInt64(VALUE(*row, LIVE_TENANT_RAISE_ABOVE));
+	limits->clear_at = DatumGetInt64(VALUE(*row, LIVE_TENANT_CLEAR_AT));
+	limits->flagged = DatumGetBool(VALUE(*row, LIVE_TENANT_FLAGGED));
 }
 
 static void
-add_count(LiveTenant *live, const LedgerRow *row)
+add_count(LiveTenant *live, const LiveCount *count)
 {
-	LiveCount  *count;
-
 	if (live->ncounts == live->maxcounts)
 	{
 		live->maxcounts = Max(4, live->maxcounts * 2);
@@ -443,8 +455,7 @@ add_count(LiveTenant *live, const LedgerRow *row)
 			palloc(sizeof(LiveCount) * live->maxcounts) :
 			repalloc(live->counts, sizeof(LiveCount) * live->maxcounts);
 	}
-	count = &live->counts[live->ncounts++];
-	fill_count(row, count);
+	live->counts[live->ncounts++] = *count;
 	live->devices = add_up(live->devices, count->devices);
 	live->counted = add_up(live->counted, count->counted);
 }
@@ -477,18 +488,18 @@ add_known_deltas(Relation delta, TenantCount *known, Snapshot snapshot, LiveTena
 {
 	LedgerRow	row;
 
-	/* They lie in one page more often than not. */
-	row.buffer = follow_hint(delta, &known->delta_row);
 	for (int i = 0; i < known->entries.n; i++)
 	{
-		ItemPointer root = &known->entries.roots[i];
+		RowHint    *hint = &known->entries.rows[i];
 
-		row.buffer = ReleaseAndReadBuffer(row.buffer, delta, ItemPointerGetBlockNumber(root));
+		if (!pin_where_it_was(delta, hint))
+			hint->buffer = ReadBuffer(delta, ItemPointerGetBlockNumber(&hint->root));
+		row.buffer = hint->buffer;
 		prune_full_page(delta, row.buffer);
-		if (see_row(&row, delta, root, snapshot, NULL))
+		if (see_row(&row, delta, &hint->root, snapshot, NULL))
 			add_delta(live, &row);
+		release_row(&row);
 	}
-	release_row(&row);
 }
 
 static void
@@ -519,67 +530,119 @@ read_deltas(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapsho
 		keep_entries(pkey, &known->entries, tenant, &found);
 }
 
-/*
- * All rows of a tenant, and their sums.  live->counts is kept and grows.  What
- * this backend knows of it, if anything, says where its row was.
- */
-void
-read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapshot snapshot, LiveTenant *live)
+static void
+read_limits(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapshot snapshot, LiveTenant *live)
 {
 	LedgerScan	scan;
 	LedgerRow	row;
 
 	live->exists = false;
-	if (known != NULL && fetch_row(&row, ledger->tenant.heap, &known->tenant_row, snapshot))
+	if (known != NULL && fetch_row(&row, open_heap(&ledger->tenant), &known->tenant_row, snapshot))
 	{
 		live->exists = memcmp(DatumGetUUIDP(VALUE(row, LIVE_TENANT_ID)), tenant, sizeof(pg_uuid_t)) == 0;
 		if (live->exists)
-			fill_tenant(&row, live);
+			fill_limits(&row, &live->limits);
 		release_row(&row);
 	}
-	if (!live->exists)
+	if (live->exists)
+		return;
+	begin_ledger_scan(&scan, &ledger->tenant, snapshot, tenant, NULL);
+	live->exists = next_in_ledger(&scan) != NULL;
+	if (live->exists)
 	{
-		begin_ledger_scan(&scan, &ledger->tenant, snapshot, tenant, NULL);
-		live->exists = next_in_ledger(&scan) != NULL;
-		if (live->exists)
-		{
-			fill_tenant(&scan.row, live);
-			if (known != NULL)
-				remember_row(&known->tenant_row, &scan.row);
-		}
-		end_ledger_scan(&scan);
+		fill_limits(&scan.row, &live->limits);
+		if (known != NULL)
+			remember_row(&known->tenant_row, &scan.row);
 	}
+	end_ledger_scan(&scan);
+}
 
+static void
+read_counts(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapshot snapshot, LiveTenant *live)
+{
+	LedgerScan	scan;
+	LedgerRow	row;
+	LiveCount	count;
+
+	/* Where there is one inventory only, there is no other row to look for. */
+	if (known != NULL && known->key.watch_id == only_watch() &&
+		fetch_row(&row, open_heap(&ledger->count), &known->count_row, snapshot))
+	{
+		if (DatumGetInt64(VALUE(row, LIVE_COUNT_WATCH)) == known->key.watch_id &&
+			memcmp(DatumGetUUIDP(VALUE(row, LIVE_COUNT_TENANT)), tenant, sizeof(pg_uuid_t)) == 0)
+		{
+			fill_count(&row, &count);
+			add_count(live, &count);
+		}
+		release_row(&row);
+	}
+	if (live->ncounts > 0)
+		return;
+	begin_ledger_scan(&scan, &ledger->count, snapshot, tenant, NULL);
+	while (next_in_ledger(&scan) != NULL)
+	{
+		int64		watch_id = DatumGetInt64(COLUMN(scan, LIVE_COUNT_WATCH));
+
+		/* Left behind by an inventory that is gone; the next to count clears it away. */
+		if (epoch_of_watch(watch_id) == 0)
+			continue;
+		fill_count(&scan.row, &count);
+		add_count(live, &count);
+		if (known != NULL && known->key.watch_id == watch_id)
+			remember_row(&known->count_row, &scan.row);
+	}
+	end_ledger_scan(&scan);
+}
+
+/*
+ * Are a tenant's rows of live_tenant and live_count what this backend knows of
+ * them?  Whoever asks has locked the tenant: so those who wrote them have ended,
+ * and said so before they let go of it.
+ */
+bool
+rows_are_known(const TenantCount *known)
+{
+	return known != NULL && known->rows_generation == live_generation() &&
+		known->key.watch_id == only_watch();
+}
+
+/* Keeps what was read of a tenant that is locked; NULL: nothing. */
+void
+keep_rows(TenantCount *known, const LiveTenant *live)
+{
+	known->rows_generation = 0;
+	if (live == NULL || !live->exists || live->ncounts != 1 || live->counts[0].watch_id != known->key.watch_id)
+		return;
+	known->limits = live->limits;
+	known->count = live->counts[0];
+	known->count.oldest_delta = NEVER_SILENT;
+	known->rows_generation = live->generation;
+}
+
+/*
+ * All rows of a tenant, and their sums.  live->counts is kept and grows.  What
+ * this backend knows of it, if anything, says what its rows are, or where they
+ * were.
+ */
+void
+read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapshot snapshot, LiveTenant *live)
+{
+	live->generation = live_generation();
 	live->ncounts = 0;
 	live->ndeltas = 0;
 	live->devices = 0;
 	live->counted = 0;
-	/* Where there is one inventory only, there is no other row to look for. */
-	if (known != NULL && known->key.watch_id == only_watch() &&
-		fetch_row(&row, ledger->count.heap, &known->count_row, snapshot))
+	if (rows_are_known(known))
 	{
-		if (DatumGetInt64(VALUE(row, LIVE_COUNT_WATCH)) == known->key.watch_id &&
-			memcmp(DatumGetUUIDP(VALUE(row, LIVE_COUNT_TENANT)), tenant, sizeof(pg_uuid_t)) == 0)
-			add_count(live, &row);
-		release_row(&row);
+		live->exists = true;
+		live->limits = known->limits;
+		add_count(live, &known->count);
 	}
-	if (live->ncounts == 0)
+	else
 	{
-		begin_ledger_scan(&scan, &ledger->count, snapshot, tenant, NULL);
-		while (next_in_ledger(&scan) != NULL)
-		{
-			int64		watch_id = DatumGetInt64(COLUMN(scan, LIVE_COUNT_WATCH));
-
-			/* Left behind by an inventory that is gone; the next to count clears it away. */
-			if (epoch_of_watch(watch_id) == 0)
-				continue;
-			add_count(live, &scan.row);
-			if (known != NULL && known->key.watch_id == watch_id)
-				remember_row(&known->count_row, &scan.row);
-		}
-		end_ledger_scan(&scan);
+		read_limits(ledger, tenant, known, snapshot, live);
+		read_counts(ledger, tenant, known, snapshot, live);
 	}
-
 	read_deltas(ledger, tenant, known, snapshot, live);
 }
 

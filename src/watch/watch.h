@@ -31,6 +31,7 @@ typedef struct LiveRelations
 	Oid			delta;			/* eiot.live_delta and its key */
 	Oid			delta_pkey;
 	Oid			coverage;		/* the view eiot.tenant_coverage: its lock stands for all tenants */
+	Oid			change;			/* the type eiot.live_change; see live_generation() */
 } LiveRelations;
 
 /* A table with the triggers, the inventory itself or a partition of it. */
@@ -74,8 +75,35 @@ typedef struct TenantEntries
 	RowHint		leaf;			/* of the index, that has all of them; in a search, the last one */
 	XLogRecPtr	lsn;			/* its LSN as it was read; InvalidXLogRecPtr: none are known */
 	int			n;				/* in a search, there may be more than are kept */
-	ItemPointerData roots[MAX_ENTRIES];
+	RowHint		rows[MAX_ENTRIES];
 } TenantEntries;
+
+/* A row of eiot.live_tenant. */
+typedef struct LiveLimits
+{
+	int64		capacity;
+	TimestampTz capacity_from;
+	TimestampTz due_at;
+	int64		raise_above;
+	int64		clear_at;
+	bool		flagged;
+} LiveLimits;
+
+/* A row of eiot.live_count. */
+typedef struct LiveCount
+{
+	int64		watch_id;
+	int64		devices;
+	int64		counted;
+	int64		counted_keys;
+	bool		expires;
+	Interval	inactive_after;
+	TimestampTz active_since;
+	TimestampTz oldest;
+	TimestampTz oldest_delta;	/* of the rows of eiot.live_delta; NEVER_SILENT if none says */
+	TimestampTz due_at;
+	int64		epoch;
+} LiveCount;
 
 /*
  * What this backend knows of a tenant in one watched inventory, and what its
@@ -96,6 +124,11 @@ typedef struct TenantCount
 	RowHint		delta_row;		/* that of eiot.live_delta that this backend wrote last */
 	RowHint		tenant_row;		/* of eiot.live_tenant */
 	RowHint		count_row;		/* of eiot.live_count */
+
+	/* Those two rows, as they were in this generation; 0: not known */
+	uint64		rows_generation;
+	LiveLimits	limits;
+	LiveCount	count;
 
 	/* The statement */
 	uint64		statement;
@@ -122,32 +155,12 @@ typedef struct TenantCount
 	struct TenantCount *next_in_transaction;
 } TenantCount;
 
-/* A row of eiot.live_count. */
-typedef struct LiveCount
-{
-	int64		watch_id;
-	int64		devices;
-	int64		counted;
-	int64		counted_keys;
-	bool		expires;
-	Interval	inactive_after;
-	TimestampTz active_since;
-	TimestampTz oldest;
-	TimestampTz oldest_delta;	/* of the rows of eiot.live_delta; NEVER_SILENT if none says */
-	TimestampTz due_at;
-	int64		epoch;
-} LiveCount;
-
 /* A tenant's rows of all three tables. */
 typedef struct LiveTenant
 {
+	uint64		generation;		/* that they were read in */
 	bool		exists;			/* has a row of eiot.live_tenant */
-	int64		capacity;
-	TimestampTz capacity_from;
-	TimestampTz due_at;
-	int64		raise_above;
-	int64		clear_at;
-	bool		flagged;
+	LiveLimits	limits;
 	int			ncounts;
 	int			maxcounts;
 	LiveCount  *counts;
@@ -166,6 +179,7 @@ typedef struct DeltaValues
 
 /* watched_table.c */
 extern const LiveRelations *live_relations(bool missing_ok);
+extern uint64 live_generation(void);
 extern WatchedTable *watched_table(Relation rel);
 extern Oid	watched_root(int64 watch_id);
 extern int64 watch_of_relation(Oid relid);
@@ -184,11 +198,15 @@ extern TimestampTz look_again_at(TimestampTz active_since, const Interval *inact
 /* ledger.c */
 typedef struct Ledger Ledger;
 
-extern Ledger *open_ledger(bool for_commit);
+extern Ledger *open_ledger(LOCKMODE deltas);
+extern void open_deltas(Ledger *ledger);
+extern void open_all_tables(Ledger *ledger);
 extern void close_ledger(Ledger *ledger);
 extern bool read_count(Ledger *ledger, const TenantKey *key, Snapshot snapshot, LiveCount *count);
 extern void read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapshot snapshot,
 						LiveTenant *live);
+extern bool rows_are_known(const TenantCount *known);
+extern void keep_rows(TenantCount *known, const LiveTenant *live);
 extern void write_delta(Ledger *ledger, TenantCount *tenant, int64 devices, int64 counted,
 						TimestampTz oldest);
 extern Buffer follow_hint(Relation rel, RowHint *hint);

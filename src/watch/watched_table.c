@@ -25,6 +25,7 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "common/hashfn.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -44,6 +45,7 @@
 
 #include "coverage/counting.h"
 
+PG_FUNCTION_INFO_V1(eiot_live_changed);
 PG_FUNCTION_INFO_V1(eiot_countable);
 PG_FUNCTION_INFO_V1(eiot_watched_relation);
 PG_FUNCTION_INFO_V1(eiot_watch_epoch);
@@ -58,6 +60,7 @@ typedef struct KnownWatch
 
 static LiveRelations live;
 static bool live_known = false;
+static uint64 generation = 1;
 static HTAB *tables = NULL;
 static HTAB *watches = NULL;
 static bool only_known = false;
@@ -73,10 +76,18 @@ static void
 relation_changed(Datum arg, Oid relid)
 {
 	(void) arg;
+	if (OidIsValid(relid) && relid == live.change)
+	{
+		generation++;
+		return;
+	}
 	only_known = false;
 	if (!OidIsValid(relid) || relid == live.tenant || relid == live.count ||
 		relid == live.delta || relid == live.coverage)
+	{
 		live_known = false;
+		generation++;
+	}
 	if (!OidIsValid(relid) || relid == counting_rule)
 		shortest_known = false;
 	if (tables != NULL)
@@ -144,10 +155,11 @@ live_relations(bool missing_ok)
 	live.delta = get_relname_relid("live_delta", namespace);
 	live.delta_pkey = get_relname_relid("live_delta_pkey", namespace);
 	live.coverage = get_relname_relid("tenant_coverage", namespace);
+	live.change = get_relname_relid("live_change", namespace);
 	if (!OidIsValid(live.tenant) || !OidIsValid(live.tenant_pkey) ||
 		!OidIsValid(live.count) || !OidIsValid(live.count_pkey) ||
 		!OidIsValid(live.delta) || !OidIsValid(live.delta_pkey) ||
-		!OidIsValid(live.coverage))
+		!OidIsValid(live.coverage) || !OidIsValid(live.change))
 	{
 		if (missing_ok)
 			return NULL;
@@ -158,6 +170,33 @@ live_relations(bool missing_ok)
 	}
 	live_known = true;
 	return &live;
+}
+
+/*
+ * A number that is another one after anybody has committed a change of
+ * eiot.live_tenant or eiot.live_count, or undone his own.  Their triggers say so by
+ * way of the relation cache, of a relation that nobody has in it: PostgreSQL tells
+ * all backends before the transaction lets go of its locks, and those who have one
+ * of them after it hear of it here.
+ */
+uint64
+live_generation(void)
+{
+	(void) live_relations(false);
+	AcceptInvalidationMessages();
+	return generation;
+}
+
+/* live_changed(): AFTER any statement that writes eiot.live_tenant or eiot.live_count */
+Datum
+eiot_live_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function eiot.live_changed must be called by a trigger")));
+	CacheInvalidateRelcacheByRelid(live_relations(false)->change);
+	return PointerGetDatum(NULL);
 }
 
 /*

@@ -1,7 +1,8 @@
 # Sessions that write to watched inventories at once, by chance: what the tests of live coverage share.
 #
 # A run is described by a hash: node, db, tenants and sessions (how many), statement (a sub that returns one by chance),
-# falls_silent (do devices fall silent while it lasts?), more (are tables truncated, and alerts, rules and states changed?).
+# falls_silent (do devices fall silent while it lasts?), more (are tables truncated, and alerts, rules and states changed?),
+# one (is asset.device the only inventory?).
 package WatchSessions;
 
 use strict;
@@ -12,7 +13,7 @@ use IPC::Run;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(seed watch_two_inventories choose random_statement run_sessions finish_sessions decide_prepared);
+our @EXPORT = qw(seed watch_one_inventory watch_two_inventories choose random_statement run_sessions finish_sessions decide_prepared);
 
 sub seed
 {
@@ -22,8 +23,8 @@ sub seed
 	return;
 }
 
-# Tenants 1 to n with so many licenses each, and two watched inventories, one of them partitioned.
-sub watch_two_inventories
+# Tenants 1 to n with so many licenses each, and a watched inventory.
+sub watch_one_inventory
 {
 	my ($node, $db, $tenants, $units) = @_;
 	$node->safe_psql($db, qq{
@@ -35,8 +36,18 @@ sub watch_two_inventories
 		INSERT INTO eiot.entitlement (tenant_id, sku_id, units)
 		SELECT tenant_id, 'b2f91841-252f-4765-94c3-75802d7c0ddb', $units FROM eiot.tenant;
 		SELECT eiot.create_inventory('asset.device');
+		SELECT eiot.watch('asset.device')});
+	return;
+}
+
+# And another one, that is partitioned.
+sub watch_two_inventories
+{
+	my ($node, $db, $tenants, $units) = @_;
+	watch_one_inventory($node, $db, $tenants, $units);
+	$node->safe_psql($db, q{
+		SET client_min_messages = warning;
 		SELECT eiot.create_inventory('asset.split', 3);
-		SELECT eiot.watch('asset.device');
 		SELECT eiot.watch('asset.split')});
 	return;
 }
@@ -62,7 +73,7 @@ sub random_statement
 	my ($run) = @_;
 	my $tenant = 'asset.tenant(' . (1 + int rand $run->{tenants}) . ')';
 	my $other = 'asset.tenant(' . (1 + int rand $run->{tenants}) . ')';
-	my $table = rand() < 0.6 ? 'asset.device' : 'asset.split';
+	my $table = $run->{one} || rand() < 0.6 ? 'asset.device' : 'asset.split';
 	my $device = int rand 12;
 	my $class = rand() < 0.8 ? "'IoT'" : "'Network device'";
 	# most are active, some silent, and some fall silent while the test runs
@@ -90,7 +101,7 @@ sub random_statement
 			  . "VALUES (s.tenant_id, s.device_id, $class, now())" ],
 		[ 4, 'UPDATE eiot.entitlement SET units = ' . (6 + int rand 10) . " WHERE tenant_id = $tenant" ],
 		$run->{more} ? (
-			[ 0.2, 'TRUNCATE asset.split_p' . int rand 3 ],
+			[ 0.2, 'TRUNCATE ' . ($run->{one} ? 'asset.device' : 'asset.split_p' . int rand 3) ],
 			# at its limit
 			[ 8, 'UPDATE eiot.entitlement e SET units = GREATEST(0, c.counted + ' . (int(rand 3) - 1) . ") FROM eiot.tenant_coverage c "
 				  . "WHERE c.tenant_id = e.tenant_id AND e.tenant_id = $tenant AND e.sku_id = 'b2f91841-252f-4765-94c3-75802d7c0ddb'" ],
