@@ -132,6 +132,16 @@ is($node->safe_psql('d', q{SELECT * FROM eiot.check_watch('asset.device')}), '',
 unlike(slurp_file($node->logfile), qr/deadlock detected/, 'no deadlock');
 $begin_anew->();
 
+# A commit that waits for the tenant hears, when it gets it, what the one before it did.
+$know->();
+$node->safe_psql('d', 'BEGIN; ' . $full->() . "; PREPARE TRANSACTION 'p'");
+$session->query_until(qr/begun/, "\\echo begun\n" . $insert->(1) . ";\n");
+ok($node->poll_query_until('d', q{SELECT count(*) = 1 FROM pg_locks WHERE NOT granted AND locktype = 'advisory'}), 'a commit waits for the tenant');
+$node->safe_psql('d', "COMMIT PREPARED 'p'");
+$session->query_safe('SELECT 1');
+is($flags->(), 'raised', 'and knows what it waited for');
+$begin_anew->();
+
 # Another inventory, that has devices of the tenant, and none any more.
 $know->();
 $node->safe_psql('d', q{SET client_min_messages = warning; SELECT eiot.create_inventory('asset.other');
