@@ -186,7 +186,6 @@ CREATE FUNCTION eiot.live_changed() RETURNS trigger
   LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eiot_live_changed';
 COMMENT ON FUNCTION eiot.live_changed() IS
   'Trigger of eiot.live_tenant and eiot.live_count, after any statement: other sessions read their rows again once this transaction has committed';
-REVOKE EXECUTE ON FUNCTION eiot.live_changed() FROM PUBLIC;
 
 CREATE FUNCTION eiot.watched_relation(watch_id bigint) RETURNS regclass
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'eiot_watched_relation';

@@ -19,12 +19,12 @@
  * backend last read of rule and instant, and adds the difference to a delta row
  * that no other transaction holds.  MVCC makes that visible, and takes it back,
  * together with the rows.  Before the transaction commits it takes the tenant's
- * lock, shared, and reads live_count anew; who changes rule or instant holds the
- * lock exclusively.  Either they are what the trigger used; or the instant has
- * moved to one that no row that counted lies below, so that all rows are judged
- * the same; or the transaction takes the lock exclusively and counts the tenant's
- * rows, its own included, less the sum of the deltas in the same snapshot.  It
- * does not matter for that what other transactions have added and not committed:
+ * lock, shared, and reads live_count anew, or knows that it is as it was; who
+ * changes rule or instant holds the lock exclusively.  Either they are what the
+ * trigger used; or the instant has moved to one that no row that counted lies
+ * below, so that all rows are judged the same; or the transaction takes the lock
+ * exclusively and counts the tenant's rows, its own included, less the sum of the
+ * deltas in the same snapshot.  It does not matter for that what other transactions have added and not committed:
  * the snapshot has neither their rows nor their deltas.  Who folds rows of deltas
  * into one leaves their sum as it is, in every snapshot; see fold.c.
  *
@@ -54,13 +54,19 @@
  * completed, and nobody else does.  Two transactions that each take the last free
  * place queue up here, and the second one raises the flag.
  *
+ * What is known.  live_tenant and live_count are written under the exclusive lock
+ * alone, and their triggers tell all backends so when the transaction commits, before
+ * it lets go of that lock.  So who has the lock and has heard of nothing need not
+ * read them again; see live_generation().  Nothing tells of deltas.
+ *
  * Deadlocks.  Locks are taken in the order of their keys, at the end of the
- * transaction, and no other lock is waited for while they are held: deltas are
- * written where nobody else writes, the other tables under the exclusive lock
- * alone, without foreign keys, and an inventory that cannot be locked at once is
- * looked into another time.  (One that has to be counted is waited for: whoever
- * locks an inventory or partition against writers, as TRUNCATE does, may meet
- * another one doing that to what he has to count.)
+ * transaction, and no other lock is waited for while they are held: tables are
+ * opened before, and where one that is not turns out to be needed all locks are let
+ * go of first; deltas are written where nobody else writes, the other tables under
+ * the exclusive lock alone, without foreign keys, and an inventory that cannot be
+ * locked at once is looked into another time.  (One that has to be counted is waited
+ * for: whoever locks an inventory or partition against writers, as TRUNCATE does,
+ * may meet another one doing that to what he has to count.)
  * refresh() is no exception.  A lock taken when it is called would be held while
  * the rest of its transaction waits for rows, whose holders may wait for that lock
  * at their commit; and there is no way to let go of it before the flags that it
@@ -410,17 +416,16 @@ sort_items(LiveItem *items, int nitems)
 	}
 }
 
-/* Lets go of the first tenants that were locked. */
+/* Lets go of the first tenants, that were locked shared. */
 static void
-unlock_items(LiveItem *items, int nlocked)
+unlock_items(const LiveItem *items, int nlocked)
 {
 	for (int i = 0; i < nlocked; i += items[i].ncounts)
 	{
 		LOCKTAG		tag;
 
 		tenant_tag(&tag, &items[i]);
-		(void) LockRelease(&tag, items[i].exclusive ? ExclusiveLock : ShareLock, false);
-		items[i].exclusive = false;
+		(void) LockRelease(&tag, ShareLock, false);
 	}
 }
 
@@ -444,17 +449,21 @@ may_stay(Ledger *ledger, LiveItem *item, LiveTenant *live)
 	bool		far;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	read_tenant(ledger, &item->tenant, item->count, GetActiveSnapshot(), live);
-	far = is_up_to_date(item, live, now) && is_far(item, live, now, others_at_most());
-	if (!far && is_far(item, live, now, 0) && is_up_to_date(item, live, now))
+	far = read_tenant(ledger, &item->tenant, item->count, GetActiveSnapshot(), live) &&
+		is_up_to_date(item, live, now);
+	if (far && !is_far(item, live, now, others_at_most()))
 	{
-		/* Count those that there are, and only then read again what they did before. */
-		int64		others = others_now();
+		far = is_far(item, live, now, 0);
+		if (far)
+		{
+			/* Count those that there are, and only then read again what they did before. */
+			int64		others = others_now();
 
-		PopActiveSnapshot();
-		PushActiveSnapshot(GetLatestSnapshot());
-		read_tenant(ledger, &item->tenant, item->count, GetActiveSnapshot(), live);
-		far = is_up_to_date(item, live, now) && is_far(item, live, now, others);
+			PopActiveSnapshot();
+			PushActiveSnapshot(GetLatestSnapshot());
+			far = read_tenant(ledger, &item->tenant, item->count, GetActiveSnapshot(), live) &&
+				is_up_to_date(item, live, now) && is_far(item, live, now, others);
+		}
 	}
 	PopActiveSnapshot();
 	return far;
@@ -483,7 +492,7 @@ lock_items(Ledger *ledger, bool deltas_only, LiveItem *items, int nitems, bool p
 			bool		stays;
 
 			(void) LockAcquire(&tag, ShareLock, false, false);
-			stays = (!deltas_only || rows_are_known(item->count)) && may_stay(ledger, item, &live);
+			stays = may_stay(ledger, item, &live);
 			if (item->count != NULL)
 				keep_rows(item->count, stays ? &live : NULL);
 			if (stays)
@@ -537,8 +546,8 @@ settle_items(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, b
 				TimestampTz now = GetCurrentTimestamp();
 
 				CHECK_FOR_INTERRUPTS();
-				read_tenant(ledger, &items[i].tenant, items[i].count, GetActiveSnapshot(), &live);
-				far = is_up_to_date(&items[i], &live, now) &&
+				far = read_tenant(ledger, &items[i].tenant, items[i].count, GetActiveSnapshot(), &live) &&
+					is_up_to_date(&items[i], &live, now) &&
 					is_far(&items[i], &live, now, others_at_most());
 			}
 			PopActiveSnapshot();

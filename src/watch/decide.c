@@ -352,7 +352,7 @@ decide(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, bool pr
 	PushActiveSnapshot(GetLatestSnapshot());
 	for (int i = 0; i < nitems; i += items[i].ncounts)
 	{
-		read_tenant(ledger, &items[i].tenant, items[i].count, GetActiveSnapshot(), &live);
+		(void) read_tenant(ledger, &items[i].tenant, items[i].count, GetActiveSnapshot(), &live);
 		items[i].stale = now != present || !is_up_to_date(&items[i], &live, now) || is_due(&live, now);
 		any_stale = any_stale || items[i].stale;
 	}
@@ -424,7 +424,7 @@ decide(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, bool pr
 		int64		counted;
 
 		PushActiveSnapshot(GetLatestSnapshot());
-		read_tenant(ledger, &items[i].tenant, items[i].count, GetActiveSnapshot(), &live);
+		(void) read_tenant(ledger, &items[i].tenant, items[i].count, GetActiveSnapshot(), &live);
 		PopActiveSnapshot();
 		for (int j = 0; j < items[i].ncounts; j++)
 		{

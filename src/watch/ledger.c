@@ -84,6 +84,7 @@ struct Ledger
 	LedgerTable tenant;
 	LedgerTable count;
 	LedgerTable delta;
+	bool		deltas_only;	/* no other table may be opened now */
 };
 
 static void
@@ -148,11 +149,13 @@ void
 open_deltas(Ledger *ledger)
 {
 	open_ledger_table(&ledger->delta);
+	ledger->deltas_only = true;
 }
 
 void
 open_all_tables(Ledger *ledger)
 {
+	ledger->deltas_only = false;
 	open_ledger_table(&ledger->tenant);
 	open_ledger_table(&ledger->count);
 	open_ledger_table(&ledger->delta);
@@ -622,9 +625,9 @@ keep_rows(TenantCount *known, const LiveTenant *live)
 /*
  * All rows of a tenant, and their sums.  live->counts is kept and grows.  What
  * this backend knows of it, if anything, says what its rows are, or where they
- * were.
+ * were.  False if it does not, and the deltas alone are open.
  */
-void
+bool
 read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapshot snapshot, LiveTenant *live)
 {
 	live->generation = live_generation();
@@ -638,12 +641,15 @@ read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapsho
 		live->limits = known->limits;
 		add_count(live, &known->count);
 	}
+	else if (ledger->deltas_only)
+		return false;
 	else
 	{
 		read_limits(ledger, tenant, known, snapshot, live);
 		read_counts(ledger, tenant, known, snapshot, live);
 	}
 	read_deltas(ledger, tenant, known, snapshot, live);
+	return true;
 }
 
 static void

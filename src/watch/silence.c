@@ -386,7 +386,7 @@ eiot_silent_now(PG_FUNCTION_ARGS)
 	if (!sees_all(relations->count) || !sees_all(relations->delta))
 		PG_RETURN_NULL();
 	ledger = open_ledger(AccessShareLock);
-	read_tenant(ledger, tenant, NULL, GetActiveSnapshot(), &live);
+	(void) read_tenant(ledger, tenant, NULL, GetActiveSnapshot(), &live);
 	close_ledger(ledger);
 	for (int i = 0; i < live.ncounts; i++)
 	{

@@ -203,7 +203,7 @@ extern void open_deltas(Ledger *ledger);
 extern void open_all_tables(Ledger *ledger);
 extern void close_ledger(Ledger *ledger);
 extern bool read_count(Ledger *ledger, const TenantKey *key, Snapshot snapshot, LiveCount *count);
-extern void read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapshot snapshot,
+extern bool read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapshot snapshot,
 						LiveTenant *live);
 extern bool rows_are_known(const TenantCount *known);
 extern void keep_rows(TenantCount *known, const LiveTenant *live);

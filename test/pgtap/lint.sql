@@ -158,6 +158,7 @@ PREPARE unsafe AS VALUES
   ('turn_on'), ('turn_off'), ('cancel_legacy_plan'), ('purge_devices'),                 -- write
   ('watch_changed'), ('watch_row_changed'), ('watch_truncated'), ('watch_applied'), ('tenant_changed'), ('refresh'), ('recount'),  -- write, or have the commit write
   ('watch_dropped'),             -- has the commit write
+  ('live_changed'),              -- tells other sessions
   ('watch'), ('watch_as'), ('unwatch'), ('make_watch_triggers'), ('drop_watch_triggers'), ('watch_ddl'),   -- make and drop triggers
   ('set_alert');                 -- writes
 SELECT set_has('unsafe', $$SELECT DISTINCT proname FROM routine WHERE proparallel = 'u'$$,
