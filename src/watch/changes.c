@@ -124,7 +124,7 @@ learn(Statement *statement, TenantCount *tenant)
 	if (statement->ledger == NULL)
 		statement->ledger = open_ledger(RowExclusiveLock);
 	PushActiveSnapshot(GetLatestSnapshot());
-	tenant->known = read_count(statement->ledger, &tenant->key, GetActiveSnapshot(), &count) &&
+	tenant->known = read_count(statement->ledger, tenant, GetActiveSnapshot(), &count) &&
 		count.epoch == statement->table->epoch;
 	PopActiveSnapshot();
 	if (tenant->known)

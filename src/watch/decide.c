@@ -284,7 +284,7 @@ bring_watch_up_to_date(int64 watch_id, int64 epoch, LiveItem *items, int nitems,
 
 		if (change == NULL || change->key.watch_id != watch_id)
 			continue;
-		if (!read_count(ledger, &change->key, GetActiveSnapshot(), &count) ||
+		if (!read_count(ledger, change, GetActiveSnapshot(), &count) ||
 			!judged_right(change, &count))
 			forced[nforced++] = UUIDPGetDatum(&items[i].tenant);
 	}

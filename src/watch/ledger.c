@@ -410,17 +410,20 @@ fill_count(const LedgerRow *row, LiveCount *count)
 	count->epoch = DatumGetInt64(VALUE(*row, LIVE_COUNT_EPOCH));
 }
 
-/* The row of eiot.live_count; false if there is none. */
+/* The row of eiot.live_count; false if there is none.  The commit will find it where it was. */
 bool
-read_count(Ledger *ledger, const TenantKey *key, Snapshot snapshot, LiveCount *count)
+read_count(Ledger *ledger, TenantCount *tenant, Snapshot snapshot, LiveCount *count)
 {
 	LedgerScan	scan;
 	bool		found;
 
-	begin_ledger_scan(&scan, &ledger->count, snapshot, &key->tenant, &key->watch_id);
+	begin_ledger_scan(&scan, &ledger->count, snapshot, &tenant->key.tenant, &tenant->key.watch_id);
 	found = next_in_ledger(&scan) != NULL;
 	if (found)
+	{
 		fill_count(&scan.row, count);
+		remember_row(&tenant->count_row, &scan.row);
+	}
 	end_ledger_scan(&scan);
 	return found;
 }
