@@ -24,9 +24,10 @@
  * trigger used; or the instant has moved to one that no row that counted lies
  * below, so that all rows are judged the same; or the transaction takes the lock
  * exclusively and counts the tenant's rows, its own included, less the sum of the
- * deltas in the same snapshot.  It does not matter for that what other transactions have added and not committed:
- * the snapshot has neither their rows nor their deltas.  Who folds rows of deltas
- * into one leaves their sum as it is, in every snapshot; see fold.c.
+ * deltas in the same snapshot.  It does not matter for that what other
+ * transactions have added and not committed: the snapshot has neither their rows
+ * nor their deltas.  Who folds rows of deltas into one leaves their sum as it is,
+ * in every snapshot; see fold.c.
  *
  * Heartbeats.  A statement that leaves a tenant as many rows with each count key
  * as before, all of them seen so lately that no instant can have moved beyond
@@ -441,32 +442,30 @@ most_likely_known(const LiveItem *items, int nitems)
 	return true;
 }
 
+/* Reads a tenant, and tells whether it is far from its limit with so many others. */
+static bool
+reads_far(Ledger *ledger, LiveItem *item, LiveTenant *live, TimestampTz now, int64 others)
+{
+	bool		far;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	far = read_tenant(ledger, &item->tenant, item->count, GetActiveSnapshot(), live) &&
+		is_up_to_date(item, live, now) && is_far(item, live, now, others);
+	PopActiveSnapshot();
+	return far;
+}
+
 /* Can the flag of a tenant that is locked shared stay as it is? */
 static bool
 may_stay(Ledger *ledger, LiveItem *item, LiveTenant *live)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	bool		far;
 
-	PushActiveSnapshot(GetLatestSnapshot());
-	far = read_tenant(ledger, &item->tenant, item->count, GetActiveSnapshot(), live) &&
-		is_up_to_date(item, live, now);
-	if (far && !is_far(item, live, now, others_at_most()))
-	{
-		far = is_far(item, live, now, 0);
-		if (far)
-		{
-			/* Count those that there are, and only then read again what they did before. */
-			int64		others = others_now();
-
-			PopActiveSnapshot();
-			PushActiveSnapshot(GetLatestSnapshot());
-			far = read_tenant(ledger, &item->tenant, item->count, GetActiveSnapshot(), live) &&
-				is_up_to_date(item, live, now) && is_far(item, live, now, others);
-		}
-	}
-	PopActiveSnapshot();
-	return far;
+	if (reads_far(ledger, item, live, now, others_at_most()))
+		return true;
+	/* Count those that there are, and only then read again what they did before. */
+	return is_up_to_date(item, live, now) && is_far(item, live, now, 0) &&
+		reads_far(ledger, item, live, now, others_now());
 }
 
 /*
@@ -475,7 +474,7 @@ may_stay(Ledger *ledger, LiveItem *item, LiveTenant *live)
  * returns false.
  */
 static bool
-lock_items(Ledger *ledger, bool deltas_only, LiveItem *items, int nitems, bool preparing)
+lock_items(Ledger *ledger, LiveItem *items, int nitems, bool preparing)
 {
 	const LiveRelations *live_rels = live_relations(false);
 	LiveTenant	live = {0};
@@ -501,7 +500,7 @@ lock_items(Ledger *ledger, bool deltas_only, LiveItem *items, int nitems, bool p
 					fold_deltas(&item->tenant, &live);
 				continue;
 			}
-			if (deltas_only)
+			if (only_deltas_are_open(ledger))
 			{
 				unlock_items(items, i + item->ncounts);
 				return false;
@@ -533,12 +532,12 @@ settle_items(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, b
 
 	if (all_of_them || nitems > max_tenant_locks())
 	{
-		LiveTenant	live = {0};
-		bool		far = !all_of_them;
-
 		open_all_tables(ledger);
-		if (far)
+		if (!all_of_them)
 		{
+			LiveTenant	live = {0};
+			bool		far = true;
+
 			LockRelationOid(live_rels->coverage, ShareLock);
 			PushActiveSnapshot(GetLatestSnapshot());
 			for (int i = 0; far && i < nitems; i += items[i].ncounts)
@@ -551,12 +550,14 @@ settle_items(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, b
 					is_far(&items[i], &live, now, others_at_most());
 			}
 			PopActiveSnapshot();
+			if (far)
+			{
+				close_ledger(ledger);
+				return;
+			}
+			UnlockRelationOid(live_rels->coverage, ShareLock);
 		}
 		close_ledger(ledger);
-		if (far)
-			return;
-		if (!all_of_them)
-			UnlockRelationOid(live_rels->coverage, ShareLock);
 		LockRelationOid(live_rels->coverage, ExclusiveLock);
 		decide(items, nitems, as_of, all_of_them, preparing);
 		return;
@@ -564,19 +565,11 @@ settle_items(LiveItem *items, int nitems, TimestampTz as_of, bool all_of_them, b
 
 	LockRelationOid(live_rels->coverage, RowShareLock);
 	if (most_likely_known(items, nitems))
-	{
 		open_deltas(ledger);
-		if (!lock_items(ledger, true, items, nitems, preparing))
-		{
-			open_all_tables(ledger);
-			(void) lock_items(ledger, false, items, nitems, preparing);
-		}
-	}
 	else
-	{
 		open_all_tables(ledger);
-		(void) lock_items(ledger, false, items, nitems, preparing);
-	}
+	while (!lock_items(ledger, items, nitems, preparing))
+		open_all_tables(ledger);
 	close_ledger(ledger);
 
 	for (int i = 0; i < nitems;)

@@ -152,6 +152,12 @@ open_deltas(Ledger *ledger)
 	ledger->deltas_only = true;
 }
 
+bool
+only_deltas_are_open(const Ledger *ledger)
+{
+	return ledger->deltas_only;
+}
+
 void
 open_all_tables(Ledger *ledger)
 {
@@ -542,7 +548,6 @@ read_limits(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapsho
 	LedgerScan	scan;
 	LedgerRow	row;
 
-	live->exists = false;
 	if (known != NULL && fetch_row(&row, open_heap(&ledger->tenant), &known->tenant_row, snapshot))
 	{
 		live->exists = memcmp(DatumGetUUIDP(VALUE(row, LIVE_TENANT_ID)), tenant, sizeof(pg_uuid_t)) == 0;
@@ -602,8 +607,8 @@ read_counts(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapsho
 
 /*
  * Are a tenant's rows of live_tenant and live_count what this backend knows of
- * them?  Whoever asks has locked the tenant: so those who wrote them have ended,
- * and said so before they let go of it.
+ * them?  Certain for who has locked the tenant: those who wrote them have ended,
+ * and said so before they let go of it.  For others it is a guess.
  */
 bool
 rows_are_known(const TenantCount *known)
@@ -634,6 +639,7 @@ bool
 read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapshot snapshot, LiveTenant *live)
 {
 	live->generation = live_generation();
+	live->exists = false;
 	live->ncounts = 0;
 	live->ndeltas = 0;
 	live->devices = 0;

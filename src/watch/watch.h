@@ -201,6 +201,7 @@ typedef struct Ledger Ledger;
 extern Ledger *open_ledger(LOCKMODE deltas);
 extern void open_deltas(Ledger *ledger);
 extern void open_all_tables(Ledger *ledger);
+extern bool only_deltas_are_open(const Ledger *ledger);
 extern void close_ledger(Ledger *ledger);
 extern bool read_count(Ledger *ledger, TenantCount *tenant, Snapshot snapshot, LiveCount *count);
 extern bool read_tenant(Ledger *ledger, const pg_uuid_t *tenant, TenantCount *known, Snapshot snapshot,
