@@ -119,21 +119,12 @@ typedef struct Statement
 static void
 learn(Statement *statement, TenantCount *tenant)
 {
-	LiveCount	count;
-
 	if (statement->ledger == NULL)
 		statement->ledger = open_ledger(RowExclusiveLock);
 	PushActiveSnapshot(GetLatestSnapshot());
-	tenant->known = read_count(statement->ledger, tenant, GetActiveSnapshot(), &count) &&
-		count.epoch == statement->table->epoch;
+	tenant->known = read_count(statement->ledger, tenant, GetActiveSnapshot(), &tenant->count) &&
+		tenant->count.epoch == statement->table->epoch;
 	PopActiveSnapshot();
-	if (tenant->known)
-	{
-		tenant->counted_keys = count.counted_keys;
-		tenant->expires = count.expires;
-		tenant->inactive_after = count.inactive_after;
-		tenant->active_since = count.active_since;
-	}
 }
 
 static TenantCount *
@@ -214,7 +205,7 @@ count_device(Statement *statement, const Device *device, int sign)
 	tenant->keys_moved += sign * (int64) (((uint64) key + 3) * UINT64CONST(0x9E3779B97F4A7C15) >> 8);
 	tenant->oldest_row = Min(tenant->oldest_row, last_seen);
 	if (key < 0 || key >= NUM_KEYS || !tenant->known ||
-		((uint64) tenant->counted_keys >> key & 1) == 0 || last_seen < tenant->active_since)
+		((uint64) tenant->count.counted_keys >> key & 1) == 0 || last_seen < tenant->count.active_since)
 		return;
 	tenant->counted += sign;
 	tenant->oldest_counted = Min(tenant->oldest_counted, last_seen);
@@ -430,16 +421,16 @@ learn_again(Statement *statement)
 
 	for (TenantCount *tenant = statement->tenants; tenant != NULL; tenant = tenant->next_in_statement)
 	{
-		TimestampTz known = tenant->active_since;
+		TimestampTz known = tenant->count.active_since;
 		TimestampTz since;
 
-		if (!tenant->known || !tenant->expires || tenant->outdated ||
-			!find_active_since(GetCurrentStatementStartTimestamp(), &tenant->inactive_after, &since) ||
+		if (!tenant->known || !tenant->count.expires || tenant->outdated ||
+			!find_active_since(GetCurrentStatementStartTimestamp(), &tenant->count.inactive_after, &since) ||
 			tenant->oldest_counted >= since)
 			continue;
 		tenant->outdated = true;
 		learn(statement, tenant);
-		if (!tenant->known || tenant->active_since != known)
+		if (!tenant->known || tenant->count.active_since != known)
 			changed = true;
 	}
 	return changed;
@@ -509,8 +500,8 @@ count_statement(Relation rel, int64 watch_id, Tuplestorestate *old_rows, Tuplest
 		if (!tenant->known)
 			continue;
 		/* A device may fall silent earlier than anybody knows of. */
-		lowers = tenant->expires &&
-			tenant->oldest_new < look_again_at(tenant->active_since, &tenant->inactive_after);
+		lowers = tenant->count.expires &&
+			tenant->oldest_new < look_again_at(tenant->count.active_since, &tenant->count.inactive_after);
 		if (tenant->devices == 0 && tenant->counted == 0 && !lowers)
 			continue;
 		if (statement.ledger == NULL)

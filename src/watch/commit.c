@@ -205,18 +205,18 @@ touch_count(TenantCount *tenant)
 		tenant->xact_oldest_new = NEVER_SILENT;
 		tenant->next_in_transaction = touched_counts;
 		touched_counts = tenant;
-		tenant->used_counted_keys = tenant->counted_keys;
+		tenant->used_counted_keys = tenant->count.counted_keys;
 	}
 	tenant->still = tenant->still && still;
 	tenant->xact_oldest_row = Min(tenant->xact_oldest_row, tenant->oldest_row);
-	if (!tenant->known || tenant->used_counted_keys != tenant->counted_keys)
+	if (!tenant->known || tenant->used_counted_keys != tenant->count.counted_keys)
 	{
 		tenant->recount = true;
 		return;
 	}
 	tenant->change += tenant->counted < 0 ? -tenant->counted : tenant->counted;
-	tenant->lowest_active_since = Min(tenant->lowest_active_since, tenant->active_since);
-	tenant->highest_active_since = Max(tenant->highest_active_since, tenant->active_since);
+	tenant->lowest_active_since = Min(tenant->lowest_active_since, tenant->count.active_since);
+	tenant->highest_active_since = Max(tenant->highest_active_since, tenant->count.active_since);
 	tenant->xact_oldest_counted = Min(tenant->xact_oldest_counted, tenant->oldest_counted);
 	tenant->xact_oldest_new = Min(tenant->xact_oldest_new, tenant->oldest_new);
 }

@@ -177,10 +177,8 @@ static void
 keep_count(TenantCount *change, const LiveCount *count)
 {
 	change->known = true;
-	change->counted_keys = count->counted_keys;
-	change->expires = count->expires;
-	change->inactive_after = count->inactive_after;
-	change->active_since = count->active_since;
+	change->count = *count;
+	change->count.oldest_delta = NEVER_SILENT;
 }
 
 /*

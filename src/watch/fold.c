@@ -45,7 +45,7 @@ fold_watch(const pg_uuid_t *id, const LiveCount *count)
 	Relation	delta = table_open(live->delta, RowExclusiveLock);
 	Relation	pkey = index_open(live->delta_pkey, RowExclusiveLock);
 	TupleTableSlot *slot = table_slot_create(delta, NULL);
-	TenantCount tenant = {.key = {.watch_id = count->watch_id, .tenant = *id}, .active_since = count->active_since};
+	TenantCount tenant = {.key = {.watch_id = count->watch_id, .tenant = *id}, .count = *count};
 	int64		devices = 0;
 	int64		counted = 0;
 	TimestampTz oldest = NEVER_SILENT;

@@ -617,7 +617,7 @@ rows_are_known(const TenantCount *known)
 		known->key.watch_id == only_watch();
 }
 
-/* Keeps what was read of a tenant that is locked; NULL: nothing. */
+/* Keeps what was read of a tenant that is locked, and whose count is kept; NULL: nothing. */
 void
 keep_rows(TenantCount *known, const LiveTenant *live)
 {
@@ -625,8 +625,6 @@ keep_rows(TenantCount *known, const LiveTenant *live)
 	if (live == NULL || !live->exists || live->ncounts != 1 || live->counts[0].watch_id != known->key.watch_id)
 		return;
 	known->limits = live->limits;
-	known->count = live->counts[0];
-	known->count.oldest_delta = NEVER_SILENT;
 	known->rows_generation = live->generation;
 }
 
@@ -741,7 +739,7 @@ add_to_delta(Ledger *ledger, TenantCount *tenant, LedgerRow *row, HeapTuple old,
 	values[LIVE_DELTA_COUNTED - 1] =
 		Int64GetDatum(add_up(DatumGetInt64(VALUE(*row, LIVE_DELTA_COUNTED)), counted));
 	values[LIVE_DELTA_OLDEST - 1] =
-		TimestampTzGetDatum(old_oldest < tenant->active_since ? oldest : Min(old_oldest, oldest));
+		TimestampTzGetDatum(old_oldest < tenant->count.active_since ? oldest : Min(old_oldest, oldest));
 	tuple = heap_form_tuple(RelationGetDescr(delta), values, nulls);
 	done = eiot_heap_update(delta, &old->t_self, tuple, GetCurrentCommandId(true), &failure) == TM_Ok;
 	if (done)

@@ -96,7 +96,7 @@ typedef struct LiveCount
 	int64		devices;
 	int64		counted;
 	int64		counted_keys;
-	bool		expires;
+	bool		expires;		/* false: the rule has no inactive_after */
 	Interval	inactive_after;
 	TimestampTz active_since;
 	TimestampTz oldest;
@@ -115,20 +115,16 @@ typedef struct TenantCount
 
 	/* As last read from eiot.live_count; the commit sees whether it still holds. */
 	bool		known;
-	int64		counted_keys;
-	bool		expires;		/* false: the rule has no inactive_after */
-	Interval	inactive_after;
-	TimestampTz active_since;
+	LiveCount	count;
 
 	TenantEntries entries;
 	RowHint		delta_row;		/* that of eiot.live_delta that this backend wrote last */
 	RowHint		tenant_row;		/* of eiot.live_tenant */
 	RowHint		count_row;		/* of eiot.live_count */
 
-	/* Those two rows, as they were in this generation; 0: not known */
+	/* That of eiot.live_tenant, which with count is what it was in this generation; 0: not known */
 	uint64		rows_generation;
 	LiveLimits	limits;
-	LiveCount	count;
 
 	/* The statement */
 	uint64		statement;
