@@ -8,11 +8,23 @@ devices=$(scaled 10000000)
 writing=$(scaled 1000000)
 batch=$(scaled 200000)
 tenants=1000
-seconds=${BENCH_SECONDS:-2}
-turns=$((ROUNDS * 3))
+there=$(scaled 200)				# devices per tenant for upserts to find
+seconds=${BENCH_SECONDS:-1}
+turns=$((ROUNDS * 6))
 bulk_turns=$((ROUNDS * 2))
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+declare -A sessions
+trap 'end_sessions; rm -rf "$work"' EXIT
+
+end_sessions() {
+  local table
+  for table in "${!sessions[@]}"; do
+    kill -KILL "${sessions[$table]}"
+    wait "${sessions[$table]}" 2>/dev/null || true
+  done
+  sessions=()
+  until [[ $(sql -c "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bench'") == 0 ]]; do sleep 0.1; done
+}
 
 echo "Loading $devices devices of $tenants tenants to read, and twice $writing to write ..."
 sql -v devices="$devices" -v writing="$writing" -v tenants="$tenants" <<'SQL'
@@ -87,40 +99,86 @@ bulk "DELETE of $batch rows" - "DELETE FROM %T WHERE device_id ~ '^r%R-'"
 
 # ---- statements over one row
 
-tps() {							# tps CLIENTS SCRIPT TABLE
-  sed "s/%T/bench.$3/g" "$work/$2.sql" >"$work/run.sql"
-  pgbench -n -M prepared -c "$1" -j "$(($1 < 2 ? 1 : 2))" -T "$seconds" -f "$work/run.sql" 2>"$work/err" | awk '/^tps = / { print $3 }'
-  if grep -q -E 'ERROR|FATAL|aborted' "$work/err"; then cat "$work/err" >&2; fi
+clients() {						# clients CLIENTS SCRIPT TABLE SECONDS
+  sed "s/%T/bench.$3/g" "$work/$2.sql" >"$work/$3.sql"
+  PGAPPNAME=bench exec pgbench -n -M prepared -c "$1" -j "$(($1 < 2 ? 1 : 2))" -T "$4" -f "$work/$3.sql" 2>"$work/$3.err"
+}
+
+# Sessions that stay, some for each table: those of the one are at work, those of the other stopped, in turn.  What a session
+# costs while it begins, watched or not, is in the first turns alone.
+start_sessions() {				# start_sessions CLIENTS SCRIPT TABLE
+  clients "$1" "$2" "$3" 86400 >/dev/null &
+  sessions[$3]=$!
+  until [[ $(sql -c "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bench'") == "$(($1 * ${#sessions[@]}))" ]]; do
+    kill -0 "${sessions[$3]}" || { cat "$work/$3.err" >&2; return 1; }
+  done
+  kill -STOP "${sessions[$3]}"
+}
+
+# Each of the transactions takes a number, so the numbers say how many there were.
+transactions() {
+  sleep 0.05					# those that are under way end
+  sql -c 'SELECT pg_snapshot_xmax(pg_current_snapshot())'
+}
+
+tps() {							# tps TABLE: of its sessions, for some seconds
+  local before start end
+  before=$(transactions)
+  start=$(date +%s%N)
+  kill -CONT "${sessions[$1]}"
+  sleep "$seconds"
+  kill -STOP "${sessions[$1]}"
+  end=$(date +%s%N)
+  echo "$(($(transactions) - before)) $((end - start))" | awk '{ print $1 / $2 * 1e9 }'
+  if grep -E 'ERROR|FATAL|aborted' "$work/$1.err" >&2; then return 1; fi
 }
 
 single() {						# single WHAT BOUND CLIENTS SCRIPT
   local turn table
+  for table in plain watched; do start_sessions "$3" "$4" "$table"; done
   for ((turn = 0; turn < turns; turn++)); do
-    for table in $(order "$turn"); do tps "$3" "$4" "$table" >>"$work/$table"; done
+    for table in $(order "$turn"); do tps "$table" >>"$work/$table"; done
+  done
+  end_sessions
+  turns_row "$1" "$2" tps
+}
+
+# Sessions that begin with each turn.
+brief() {						# brief WHAT BOUND CLIENTS SCRIPT
+  local turn table
+  for ((turn = 0; turn < turns / 2; turn++)); do
+    for table in $(order "$turn"); do (clients "$3" "$4" "$table" "$((seconds * 2))") | awk '/^tps = / { print $3 }' >>"$work/$table"; done
   done
   turns_row "$1" "$2" tps
 }
 
 columns='(tenant_id, device_id, name, category, type, vendor, model, ip, last_seen)'
 insert="INSERT INTO %T $columns VALUES (bench.tenant(:t), 'n' || :d, 'one', 'IoT', 'Camera', 'Vendor', 'Model', '10.0.0.1', now())"
-# Half of the devices are there, and a class may be another one than before, so that counts go up and down.
+# A class may be another one than before, so that counts go up and down.
 upsert="INSERT INTO %T $columns VALUES (bench.tenant(:t), 'u' || :d, 'one', (ARRAY['IoT', 'Network device'])[:c], 'Camera', 'Vendor', 'Model', '10.0.0.1', now())
   ON CONFLICT (tenant_id, device_id) DO UPDATE SET last_seen = EXCLUDED.last_seen, category = EXCLUDED.category"
 printf '%s\n' "\\set t random(1, $tenants)" '\set d random(1, 1000000000000)' "$insert;" >"$work/insert.sql"
-printf '%s\n' "\\set t random(1, $tenants)" '\set d random(1, 2000)' '\set c random(1, 2)' "$upsert;" >"$work/upsert.sql"
+# Half of the devices are there.
+printf '%s\n' "\\set t random(1, $tenants)" "\\set d random(1, $there) + random(0, 1) * random(1000, 1000000000000)" '\set c random(1, 2)' "$upsert;" >"$work/upsert.sql"
 printf '%s\n' '\set t 1000001' '\set d random(1, 2000)' '\set c random(1, 2)' "$upsert;" >"$work/far.sql"
 printf '%s\n' '\set t 1000002' '\set d random(1, 2000)' '\set c random(1, 2)' "$upsert;" >"$work/limit.sql"
-printf '%s\n' "\\set t random(1, $tenants)" '\set d random(1, 2000)' \
+printf '%s\n' "\\set t random(1, $tenants)" "\\set d random(1, $there)" \
   "UPDATE %T SET last_seen = now() WHERE tenant_id = bench.tenant(:t) AND device_id = 'u' || :d;" >"$work/heartbeat.sql"
+
+for table in watched plain; do
+  sql -c "INSERT INTO bench.$table $columns SELECT bench.tenant(t), 'u' || d, 'one', 'IoT', 'Camera', 'Vendor', 'Model', '10.0.0.1', now()
+    FROM generate_series(1, $tenants) t, generate_series(1, $there) d" -c "VACUUM bench.$table"
+done
 
 durable() {						# durable on|off: does a commit wait for the disk?
   sql -c "ALTER SYSTEM SET fsync = $1" -c 'SELECT pg_reload_conf()' >/dev/null
-  header "Writing one row at a time with fsync = $1, watched / unwatched, medians of $turns runs of $seconds s in turn:"
+  header "Writing one row at a time with fsync = $1, watched / unwatched, medians of $turns turns of $seconds s:"
   single 'INSERT, 1 client' '>=0.85' 1 insert
   single 'upsert, 8 clients, 1000 tenants' '>=0.85' 8 upsert
   single 'upsert, 8 clients, one tenant far from its limit' '>=0.75' 8 far
   single 'upsert, 8 clients, one tenant at its limit' '>=0.30' 8 limit
   single 'heartbeat, 8 clients, 1000 tenants' - 8 heartbeat
+  brief "upsert, 8 clients, 1000 tenants, sessions of $((seconds * 2)) s" - 8 upsert
 }
 durable on						# as servers are
 durable off						# what is left without the disk
@@ -171,7 +229,7 @@ tenant="\\set i random(1, $tenants)
 SELECT bench.tenant(:i) AS t \\gset"
 printf '%s\n%s;\n' "$tenant" 'SELECT * FROM eiot.tenant_coverage WHERE tenant_id = :t' >"$work/one.sql"
 for ((turn = 0; turn < ROUNDS; turn++)); do
-  pgbench -n -M prepared -T "$seconds" -r -f "$work/one.sql" 2>/dev/null | awk '/^ *[0-9.]+ +([0-9]+ +)?(SELECT|select) / { last = $1 } END { print last }'
+  pgbench -n -M prepared -T 2 -r -f "$work/one.sql" 2>/dev/null | awk '/^ *[0-9.]+ +([0-9]+ +)?(SELECT|select) / { last = $1 } END { print last }'
 done >"$work/one"
 one=$(median <"$work/one")
 row 'one tenant of tenant_coverage, ms' "$one ms" - "$one" '<=0.300'
