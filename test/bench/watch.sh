@@ -10,6 +10,7 @@ batch=$(scaled 200000)
 tenants=1000
 there=$(scaled 200)				# devices per tenant for upserts to find
 seconds=${BENCH_SECONDS:-1}
+brief=$((seconds * 2))			# sessions that do not last
 turns=$((ROUNDS * 6))
 bulk_turns=$((ROUNDS * 2))
 work=$(mktemp -d)
@@ -19,11 +20,16 @@ trap 'end_sessions; rm -rf "$work"' EXIT
 end_sessions() {
   local table
   for table in "${!sessions[@]}"; do
-    kill -KILL "${sessions[$table]}"
-    wait "${sessions[$table]}" 2>/dev/null || true
+    # It may have ended by itself, with an error.
+    { kill -KILL "${sessions[$table]}" && wait "${sessions[$table]}"; } 2>/dev/null || true
   done
   sessions=()
-  until [[ $(sql -c "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bench'") == 0 ]]; do sleep 0.1; done
+  # No answer, of a server that is gone, is none left.
+  while [[ $(count_sessions) -gt 0 ]]; do sleep 0.1; done
+}
+
+count_sessions() {
+  sql -c "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bench'"
 }
 
 echo "Loading $devices devices of $tenants tenants to read, and twice $writing to write ..."
@@ -109,7 +115,7 @@ clients() {						# clients CLIENTS SCRIPT TABLE SECONDS
 start_sessions() {				# start_sessions CLIENTS SCRIPT TABLE
   clients "$1" "$2" "$3" 86400 >/dev/null &
   sessions[$3]=$!
-  until [[ $(sql -c "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bench'") == "$(($1 * ${#sessions[@]}))" ]]; do
+  until [[ $(count_sessions) == "$(($1 * ${#sessions[@]}))" ]]; do
     kill -0 "${sessions[$3]}" || { cat "$work/$3.err" >&2; return 1; }
   done
   kill -STOP "${sessions[$3]}"
@@ -121,6 +127,10 @@ transactions() {
   sql -c 'SELECT pg_snapshot_xmax(pg_current_snapshot())'
 }
 
+no_errors() {					# no_errors TABLE: of its sessions so far
+  ! grep -E 'ERROR|FATAL|aborted' "$work/$1.err" >&2
+}
+
 tps() {							# tps TABLE: of its sessions, for some seconds
   local before start end
   before=$(transactions)
@@ -130,25 +140,31 @@ tps() {							# tps TABLE: of its sessions, for some seconds
   kill -STOP "${sessions[$1]}"
   end=$(date +%s%N)
   echo "$(($(transactions) - before)) $((end - start))" | awk '{ print $1 / $2 * 1e9 }'
-  if grep -E 'ERROR|FATAL|aborted' "$work/$1.err" >&2; then return 1; fi
+  no_errors "$1"
+}
+
+brief_tps() {					# brief_tps CLIENTS SCRIPT TABLE: of sessions that begin now
+  (clients "$1" "$2" "$3" "$brief") | awk '/^tps = / { print $3 }'
+  no_errors "$3"
+}
+
+take_turns() {					# take_turns HOW_OFTEN COMMAND…: with each table, in turn
+  local turn table
+  for ((turn = 0; turn < $1; turn++)); do
+    for table in $(order "$turn"); do "${@:2}" "$table" >>"$work/$table"; done
+  done
 }
 
 single() {						# single WHAT BOUND CLIENTS SCRIPT
-  local turn table
+  local table
   for table in plain watched; do start_sessions "$3" "$4" "$table"; done
-  for ((turn = 0; turn < turns; turn++)); do
-    for table in $(order "$turn"); do tps "$table" >>"$work/$table"; done
-  done
+  take_turns "$turns" tps
   end_sessions
   turns_row "$1" "$2" tps
 }
 
-# Sessions that begin with each turn.
-brief() {						# brief WHAT BOUND CLIENTS SCRIPT
-  local turn table
-  for ((turn = 0; turn < turns / 2; turn++)); do
-    for table in $(order "$turn"); do (clients "$3" "$4" "$table" "$((seconds * 2))") | awk '/^tps = / { print $3 }' >>"$work/$table"; done
-  done
+single_brief() {				# single_brief WHAT BOUND CLIENTS SCRIPT
+  take_turns $((turns / 2)) brief_tps "$3" "$4"
   turns_row "$1" "$2" tps
 }
 
@@ -178,7 +194,7 @@ durable() {						# durable on|off: does a commit wait for the disk?
   single 'upsert, 8 clients, one tenant far from its limit' '>=0.75' 8 far
   single 'upsert, 8 clients, one tenant at its limit' '>=0.30' 8 limit
   single 'heartbeat, 8 clients, 1000 tenants' - 8 heartbeat
-  brief "upsert, 8 clients, 1000 tenants, sessions of $((seconds * 2)) s" - 8 upsert
+  single_brief "upsert, 8 clients, 1000 tenants, sessions of $brief s" - 8 upsert
 }
 durable on						# as servers are
 durable off						# what is left without the disk
@@ -229,7 +245,7 @@ tenant="\\set i random(1, $tenants)
 SELECT bench.tenant(:i) AS t \\gset"
 printf '%s\n%s;\n' "$tenant" 'SELECT * FROM eiot.tenant_coverage WHERE tenant_id = :t' >"$work/one.sql"
 for ((turn = 0; turn < ROUNDS; turn++)); do
-  pgbench -n -M prepared -T 2 -r -f "$work/one.sql" 2>/dev/null | awk '/^ *[0-9.]+ +([0-9]+ +)?(SELECT|select) / { last = $1 } END { print last }'
+  pgbench -n -M prepared -T "$brief" -r -f "$work/one.sql" 2>/dev/null | awk '/^ *[0-9.]+ +([0-9]+ +)?(SELECT|select) / { last = $1 } END { print last }'
 done >"$work/one"
 one=$(median <"$work/one")
 row 'one tenant of tenant_coverage, ms' "$one ms" - "$one" '<=0.300'
